@@ -1,0 +1,1 @@
+"""A fast, weight-compatible InfiniteTalk engine."""

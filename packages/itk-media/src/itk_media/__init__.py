@@ -1,0 +1,1 @@
+"""Pictures, speech and video for InfiniteTalk: files in, files out."""

@@ -1,0 +1,1 @@
+"""The job contract of InfiniteTalk on Runpod Serverless."""

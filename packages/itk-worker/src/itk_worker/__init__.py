@@ -1,0 +1,1 @@
+"""The Runpod Serverless worker of InfiniteTalk."""
