@@ -1,0 +1,49 @@
+"""Says where a checkpoint lies and how the engine runs it."""
+
+from pathlib import Path
+from typing import Literal
+
+from attrs import field, frozen
+
+DeviceName = str  # "auto", "cpu", "cuda", "cuda:1"
+DtypeName = Literal["auto", "float32", "bfloat16"]
+AttentionName = Literal["auto", "sdpa", "cudnn", "flash4"]
+
+
+@frozen(kw_only=True)
+class Lora:
+    """One low-rank file and how strongly it is merged."""
+
+    path: Path
+    scale: float = 1.0
+    alpha: Literal["file", "ignore"] = "file"  # "ignore" is the reference's narrower reading
+
+
+@frozen(kw_only=True)
+class CheckpointFiles:
+    """Where the parts of one published checkpoint lie.
+
+    `base` is a folder in the Wan2.1-I2V-14B-480P layout. `adapter` is one InfiniteTalk
+    safetensors file; None means that `base` already holds the complete transformer.
+    `quantised` is one optimum-quanto safetensors file with its map beside it; it replaces
+    base transformer and adapter.
+    """
+
+    base: Path = field(converter=Path)
+    adapter: Path | None = None
+    wav2vec: Path = field(converter=Path)
+    quantised: Path | None = None
+    loras: tuple[Lora, ...] = ()
+
+
+@frozen(kw_only=True)
+class EngineConfig:
+    """What the operator can decide about a loaded engine.
+
+    `dtype` "auto" is bfloat16 on CUDA and float32 on the CPU. `attention` "auto" is the
+    fastest backend that the device offers without further packages.
+    """
+
+    device: DeviceName = "auto"
+    dtype: DtypeName = "auto"
+    attention: AttentionName = "auto"
