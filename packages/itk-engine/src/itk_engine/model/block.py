@@ -1,0 +1,53 @@
+"""One block of the transformer."""
+
+# B batch, L tokens, D width
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from itk_engine.ops.norms import add_gated, modulate
+
+from .attention import ContextAttention, SelfAttention, SpeechAttention
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .conditions import Conditions
+    from .config import DiTConfig
+
+
+class Block(nn.Module):
+    """Self-attention, then prompt and picture, then speech, then a feed-forward layer."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.eps = config.eps
+        self.self_attn = SelfAttention(config)
+        self.norm3 = nn.LayerNorm(config.dim, eps=config.eps)
+        self.cross_attn = ContextAttention(config)
+        self.ffn = nn.Sequential(
+            nn.Linear(config.dim, config.ffn_dim),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(config.ffn_dim, config.dim),
+        )
+        self.modulation = nn.Parameter(torch.randn(1, 6, config.dim) / config.dim**0.5)
+        self.audio_cross_attn = SpeechAttention(config)
+        self.norm_x = nn.LayerNorm(config.dim, eps=config.eps)
+
+    def forward(self, x_BLD: Tensor, time_B6D: Tensor, conditions: Conditions) -> Tensor:
+        """Return the tokens after this block, in their dtype; the time signal is float32."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + time_B6D).split(
+            1, dim=1
+        )
+        h = modulate(x_BLD, shift1, scale1, eps=self.eps).to(x_BLD.dtype)
+        update, position = self.self_attn(h, conditions.rotation, conditions.regions)
+        x_BLD = add_gated(x_BLD, update, gate1)
+
+        x_BLD = x_BLD + self.cross_attn(self.norm3(x_BLD), conditions.text, conditions.clip)
+        x_BLD = x_BLD + self.audio_cross_attn(self.norm_x(x_BLD), conditions.speech, position)
+
+        h = modulate(x_BLD, shift2, scale2, eps=self.eps).to(x_BLD.dtype)
+        return add_gated(x_BLD, self.ffn(h), gate2)

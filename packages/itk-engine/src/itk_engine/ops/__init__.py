@@ -1,0 +1,1 @@
+"""The arithmetic that a block is made of, as small pure functions."""

@@ -1,0 +1,37 @@
+"""Normalisation and modulation with statistics in float32."""
+
+# B batch, L tokens, D width
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def plain_layer_norm(x_BLD: Tensor, eps: float) -> Tensor:
+    """Centre and scale the last axis, without weights, in x's dtype."""
+    return functional.layer_norm(x_BLD, (x_BLD.shape[-1],), eps=eps)
+
+
+def rms_norm(x_BLD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    """Divide by the root mean square over the last axis, then weigh.
+
+    The normalised value is rounded to x's dtype before the weight, as the checkpoints expect.
+    """
+    x32 = x_BLD.float()
+    normed = x32 * torch.rsqrt(x32.square().mean(dim=-1, keepdim=True) + eps)
+    return normed.to(x_BLD.dtype) * weight_D
+
+
+def modulate(x_BLD: Tensor, shift_B1D: Tensor, scale_B1D: Tensor, *, eps: float) -> Tensor:
+    """Layer-normalise x and move it by the time's shift and scale; float32 out."""
+    return plain_layer_norm(x_BLD, eps) * (1 + scale_B1D) + shift_B1D
+
+
+def add_gated(x_BLD: Tensor, update_BLD: Tensor, gate_B1D: Tensor) -> Tensor:
+    """Add a gated update, product and sum in the gate's float32, the result in x's dtype."""
+    return (x_BLD + update_BLD * gate_B1D).to(x_BLD.dtype)
