@@ -62,7 +62,7 @@ def test_frames_that_fill_no_latent_are_ignored(vae: VAE) -> None:
     """A frame count that is not 4n+1 is cut to the next lower one that is."""
     with torch.inference_mode():
         torch.testing.assert_close(
-            vae.encode(video(16)), vae.encode(video(13)), rtol=1e-4, atol=1e-4
+            vae.encode(video(16)), vae.encode(video(16)[:, :13]), rtol=1e-4, atol=1e-4
         )
 
 
