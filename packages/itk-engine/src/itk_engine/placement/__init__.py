@@ -1,0 +1,24 @@
+"""What lives on which device, and when."""
+
+from .memory import device_budget_bytes, free_device_memory, host_budget_bytes
+from .planner import Demand, Encoders, Plan, PlanError, Wishes, plan_placement, resident_blocks_for
+from .sizes import GIB, Picture, Precision, model_parameters
+from .streaming import BlockStreamer
+
+__all__ = [
+    "GIB",
+    "BlockStreamer",
+    "Demand",
+    "Encoders",
+    "Picture",
+    "Plan",
+    "PlanError",
+    "Precision",
+    "Wishes",
+    "device_budget_bytes",
+    "free_device_memory",
+    "host_budget_bytes",
+    "model_parameters",
+    "plan_placement",
+    "resident_blocks_for",
+]

@@ -1,0 +1,141 @@
+"""The planner keeps real sizes within real budgets."""
+
+import pytest
+import torch
+
+from itk_engine.model import DiT, DiTConfig
+from itk_engine.placement import (
+    GIB,
+    Demand,
+    Picture,
+    PlanError,
+    Wishes,
+    model_parameters,
+    plan_placement,
+    resident_blocks_for,
+)
+from itk_engine.placement.sizes import block_parameters, outer_parameters
+
+SHAPE = DiTConfig()  # the published 14B model
+SQUARE_480 = Picture(height=640, width=640)
+SQUARE_720 = Picture(height=960, width=960)
+GB_CARDS = {80: 79 * GIB, 48: 44 * GIB, 32: 31 * GIB, 24: 23 * GIB}  # what a card leaves to us
+
+
+@pytest.fixture(scope="module")
+def published() -> DiT:
+    """The published model without its memory."""
+    with torch.device("meta"):
+        return DiT(SHAPE)
+
+
+def test_the_arithmetic_counts_every_parameter(published: DiT) -> None:
+    """Block, outside and total equal those of the model that the configuration builds."""
+    total = sum(p.numel() for p in published.parameters())
+    block = sum(p.numel() for p in published.blocks[0].parameters())
+    assert model_parameters(SHAPE) == total == 18_882_046_784
+    assert block_parameters(SHAPE) == block
+    assert outer_parameters(SHAPE) == total - 40 * block
+
+
+def test_the_picture_says_how_many_tokens_it_has() -> None:
+    """Tokens are 16 x 16 pixel patches of every fourth frame, the first one included."""
+    assert SQUARE_480.tokens == 33_600
+    assert SQUARE_720.tokens == 75_600
+
+
+@pytest.mark.parametrize(
+    ("picture", "card"),
+    [(SQUARE_480, card) for card in (80, 48, 32, 24)] + [(SQUARE_720, card) for card in (80, 48)],
+    ids=lambda value: f"{value.height}" if isinstance(value, Picture) else f"{value}GB",
+)
+@pytest.mark.parametrize("speakers", [1, 2])
+def test_exact_weights_fit_every_card(picture: Picture, card: int, speakers: int) -> None:
+    """Without fp8 the plan stays within the card, keeping as many blocks as it can."""
+    budget = GB_CARDS[card]
+    plan = plan_placement(
+        SHAPE,
+        Demand(picture=picture, speakers=speakers, branches=3),
+        budget_bytes=budget,
+    )
+    assert plan.precision == "bfloat16"
+    assert plan.peak_bytes <= budget
+    if card == 80:
+        assert plan.resident_blocks == 40
+    else:
+        assert plan.peak_bytes > 0.9 * budget - 2 * GIB
+
+
+def test_fp8_is_taken_only_where_it_may_be_and_helps() -> None:
+    """When needed, fp8 makes the model fit whole; a large card keeps the exact weights."""
+    demand = Demand(picture=SQUARE_480)
+    wishes = Wishes(fp8="when_needed")
+    small = plan_placement(SHAPE, demand, budget_bytes=GB_CARDS[32], wishes=wishes)
+    large = plan_placement(SHAPE, demand, budget_bytes=GB_CARDS[80], wishes=wishes)
+    never = plan_placement(SHAPE, demand, budget_bytes=GB_CARDS[32])
+    assert (small.precision, small.streamed_blocks) == ("fp8", 0)
+    assert (large.precision, large.streamed_blocks) == ("bfloat16", 0)
+    assert never.precision == "bfloat16"
+    assert never.streamed_blocks > 0
+
+
+def test_what_is_forced_is_what_happens() -> None:
+    """Numbers of persistent parameters and offloading override the planner's choice."""
+    demand = Demand(picture=SQUARE_480)
+    forced = plan_placement(
+        SHAPE, demand, budget_bytes=GB_CARDS[80], wishes=Wishes(persistent_parameters=0)
+    )
+    assert forced.resident_blocks == 0
+    assert forced.streamed_bytes_per_forward == 2 * 40 * block_parameters(SHAPE)
+    offloaded = plan_placement(
+        SHAPE, demand, budget_bytes=GB_CARDS[80], wishes=Wishes(offload_model=True)
+    )
+    assert offloaded.release_between_uses
+    assert offloaded.text_encoder == "host"
+    assert offloaded.host_bytes > 2 * 40 * block_parameters(SHAPE)
+
+
+def test_persistent_parameters_are_counted_in_order_of_definition() -> None:
+    """Embeddings come before the blocks, so a small number leaves every block to streaming."""
+    block = block_parameters(SHAPE)
+    assert resident_blocks_for(SHAPE, 0) == 0
+    assert resident_blocks_for(SHAPE, 5 * block) == 4
+    assert resident_blocks_for(SHAPE, 10**12) == 40
+
+
+def test_no_plan_is_an_error_that_names_the_numbers() -> None:
+    """A budget below the activations cannot be met by moving weights."""
+    with pytest.raises(PlanError, match=r"needs .* GiB on the device and 6\.0 GiB may be used"):
+        plan_placement(SHAPE, Demand(picture=SQUARE_720), budget_bytes=6 * GIB)
+    with pytest.raises(PlanError, match=r"host memory would have to be pinned"):
+        plan_placement(
+            SHAPE,
+            Demand(picture=SQUARE_480),
+            budget_bytes=GB_CARDS[24],
+            host_budget_bytes=8 * GIB,
+        )
+
+
+def test_a_plan_reads_as_a_sentence() -> None:
+    """The text says what stays, what is streamed and what each phase takes."""
+    plan = plan_placement(SHAPE, Demand(picture=SQUARE_480), budget_bytes=GB_CARDS[24])
+    text = str(plan)
+    assert f"{plan.resident_blocks} of 40 blocks stay on the device" in text
+    assert "of 23.0 GiB" in text
+    assert plan.seconds_streamed_per_forward(gigabytes_per_second=25) > 0
+
+
+def test_step_skipping_and_full_precision_are_budgeted() -> None:
+    """Kept residuals and float32 weights raise the sampling peak."""
+    budget = 200 * GIB
+    plain = plan_placement(SHAPE, Demand(picture=SQUARE_480, branches=3), budget_bytes=budget)
+    cached = plan_placement(
+        SHAPE,
+        Demand(picture=SQUARE_480, branches=3, keeps_residuals=True),
+        budget_bytes=budget,
+    )
+    full = plan_placement(
+        SHAPE, Demand(picture=SQUARE_480, precision="float32"), budget_bytes=budget
+    )
+    assert cached.sampling_peak_bytes - plain.sampling_peak_bytes > 3 * 33_600 * 5120 * 2
+    assert full.sampling_peak_bytes > 1.9 * plain.sampling_peak_bytes
