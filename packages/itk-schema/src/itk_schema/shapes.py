@@ -11,7 +11,7 @@ from .echo import short
 from .errors import ErrorCode, Problem
 from .job import Batch, Box, JobInput, JobRequest, Masks, Policy, SpeakerBoxes
 from .kinds import fields_of, kind_of
-from .output import JobFailure, JobSuccess
+from .output import ErrorInfo, JobFailure, JobSuccess
 from .rules import rule_of, wire_name
 from .speech import CondAudio, TtsAudio
 from .storage import OutputConfig
@@ -58,8 +58,8 @@ def translated(error: BaseException, *, path: str) -> tuple[Problem, ...]:
     found: list[Problem] = []
     placed, loose = error.group_exceptions()
     for inner, note in placed:
-        place = note.index if isinstance(error, IterableValidationError) else note.name
-        here = f"{path}[{place}]" if isinstance(place, int) else f"{path}.{place}"
+        place = getattr(note, "index", None)
+        here = f"{path}.{getattr(note, 'name', '')}" if place is None else f"{path}[{place}]"
         found.extend(translated(inner, path=here))
     for inner in loose:
         found.extend(translated(inner, path=path))
@@ -124,7 +124,7 @@ def _reader(made: "Converter", cls: type[Any]) -> Callable[[Any, Any], Any]:
     """Return a function that reads an attrs class from an object, unknown fields passed over."""
     from cattrs.gen import make_dict_structure_fn, override
 
-    overrides = {
+    overrides: dict[str, Any] = {
         attribute.name: override(
             rename=wire_name(attribute) if wire_name(attribute) != attribute.name else None,
             struct_hook=_unscaled(attribute) if rule_of(attribute).wire_scale != 1 else None,
@@ -141,8 +141,9 @@ def _reader(made: "Converter", cls: type[Any]) -> Callable[[Any, Any], Any]:
     def read(value: Any, wanted: Any) -> Any:
         if not isinstance(value, dict):
             raise UnfitError("an object", value)
-        known = {key: held for key, held in value.items() if not (held is None and key in optional)}
-        return inner(_with_known_code(known) if cls.__name__ == "ErrorInfo" else known, wanted)
+        silent = {key for key in optional if value.get(key) is None}
+        known = {key: held for key, held in value.items() if key not in silent}
+        return inner(_with_known_code(known) if cls is ErrorInfo else known, wanted)
 
     return read
 
@@ -151,7 +152,7 @@ def _writer(made: "Converter", cls: type[Any]) -> Callable[[Any], Any]:
     """Return a function that writes an attrs class as an object."""
     from cattrs.gen import make_dict_unstructure_fn, override
 
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for attribute in fields_of(cls):
         silent = cls in _SAID_ONLY or attribute.name in _WRITTEN_IF_KNOWN
         name = wire_name(attribute)

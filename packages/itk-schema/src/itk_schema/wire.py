@@ -121,7 +121,7 @@ def dump(value: Any) -> Any:
 
     Fields of a job that were not said are left out; milliseconds stand where the wire wants them.
     """
-    return converter().unstructure(value)
+    return _listed(converter().unstructure(value))
 
 
 def to_json(value: Any) -> str:
@@ -178,6 +178,15 @@ def _built(raw: Any, cls: type[T], *, path: str) -> T:
     except Exception as error:  # noqa: BLE001  cattrs wraps whatever a field raised
         problems = translated(error, path=path)
     raise InvalidJobError(problems)
+
+
+def _listed(plain: Any) -> Any:
+    """Turn tuples into the lists that JSON has."""
+    if isinstance(plain, dict):
+        return {name: _listed(value) for name, value in plain.items()}
+    if isinstance(plain, (list, tuple)):
+        return [_listed(value) for value in plain]
+    return plain
 
 
 def _loosely(text: Any) -> Any:
