@@ -1,0 +1,1 @@
+"""The code that runs in the decoding process, and only there."""

@@ -1,0 +1,82 @@
+"""Lays two speakers' speech beside or after each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
+
+from .tracks import Track, Waveform
+
+if TYPE_CHECKING:
+    from .arrays import Samples
+
+AudioType = Literal["para", "add"]
+Sound = TypeVar("Sound", Waveform, Track)
+
+
+def mix_speeches(
+    first: Sound, second: Sound, *, audio_type: AudioType = "para", speaker_order: int = 1
+) -> tuple[tuple[Sound, Sound], Sound]:
+    """Return both speakers' tracks, of one length, and their sum.
+
+    ``para``: both speak at once; the shorter track is padded with silence.
+    ``add``: one speaks after the other; ``speaker_order`` 1 lets the first begin, 2 the second.
+    Full-rate tracks that differ meet at the higher rate and the larger number of channels;
+    waveforms must agree in rate. The sum is neither normalised nor clipped.
+    """
+    first, second = _alike(first, second)
+    silence_first, silence_second = np.zeros_like(first.samples), np.zeros_like(second.samples)
+    if audio_type == "para":
+        length = max(len(first.samples), len(second.samples))
+        one, two = _padded(first.samples, length), _padded(second.samples, length)
+    elif speaker_order == 1:
+        one = np.concatenate([first.samples, silence_second])
+        two = np.concatenate([silence_first, second.samples])
+    else:
+        one = np.concatenate([silence_second, first.samples])
+        two = np.concatenate([second.samples, silence_first])
+    return (_like(first, one), _like(first, two)), _like(first, one + two)
+
+
+def resample(sound: Sound, sample_rate: int) -> Sound:
+    """Return the sound at another rate, by soxr's high quality setting."""
+    if sound.sample_rate == sample_rate:
+        return sound
+    import soxr
+
+    length = int(np.ceil(len(sound.samples) * (float(sample_rate) / sound.sample_rate)))
+    resampled = soxr.resample(sound.samples, sound.sample_rate, sample_rate, quality="soxr_hq")
+    return type(sound)(samples=_padded(resampled[:length], length), sample_rate=sample_rate)
+
+
+def _alike(first: Sound, second: Sound) -> tuple[Sound, Sound]:
+    if isinstance(first, Waveform) and first.sample_rate != second.sample_rate:
+        message = (
+            "two waveforms must have one sample rate, "
+            f"got {first.sample_rate} and {second.sample_rate}"
+        )
+        raise ValueError(message)
+    rate = max(first.sample_rate, second.sample_rate)
+    first, second = resample(first, rate), resample(second, rate)
+    channels = max(first.samples.shape[-1], second.samples.shape[-1])
+    return _spread(first, channels), _spread(second, channels)
+
+
+def _spread(sound: Sound, channels: int) -> Sound:
+    """Give a track more channels: one is copied to all, several are joined by silence."""
+    samples = sound.samples
+    if samples.ndim == 1 or samples.shape[1] == channels:
+        return sound
+    if samples.shape[1] == 1:
+        return _like(sound, np.repeat(samples, channels, axis=1))
+    return _like(sound, np.pad(samples, ((0, 0), (0, channels - samples.shape[1]))))
+
+
+def _padded(samples: Samples, length: int) -> Samples:
+    extra = length - len(samples)
+    return np.pad(samples, [(0, extra)] + [(0, 0)] * (samples.ndim - 1)) if extra else samples
+
+
+def _like(sound: Sound, samples: Samples) -> Sound:
+    return type(sound)(samples=samples, sample_rate=sound.sample_rate)

@@ -1,0 +1,42 @@
+"""Reads the sound of any file: for the model, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .sandbox import DEFAULT_LIMITS, Decoder, DecoderLimits
+from .tracks import Track, Waveform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .arrays import Samples
+
+
+def read_speech(
+    path: Path, sample_rate: int = 16000, *, limits: DecoderLimits = DEFAULT_LIMITS
+) -> Waveform:
+    """Return mono speech, sample for sample what ``librosa.load(path, sr=sample_rate)`` gives.
+
+    Files that libsndfile cannot read (MP4, MKV, AAC, ...) are decoded by FFmpeg and go
+    through the same steps: channels averaged, then soxr's high quality resampling.
+    Raises UnsupportedMediaError, TooLargeError or UnreadableMediaError.
+    """
+    samples, rate = _read(path, limits, mono_rate=sample_rate)
+    return Waveform(samples=samples[:, 0], sample_rate=rate)
+
+
+def read_track(path: Path, *, limits: DecoderLimits = DEFAULT_LIMITS) -> Track:
+    """Return the sound at its own rate and channels; errors as for ``read_speech``."""
+    samples, rate = _read(path, limits)
+    return Track(samples=samples, sample_rate=rate)
+
+
+def _read(path: Path, limits: DecoderLimits, **order: int) -> tuple[Samples, int]:
+    with Decoder(path, "speech", limits, **order) as decoder:
+        facts = decoder.facts()
+        shape = (int(facts["samples"]), int(facts["channels"]))
+        body = decoder.data(shape[0] * shape[1] * 4)
+    return np.frombuffer(body, np.float32).reshape(shape), int(facts["sample_rate"])
