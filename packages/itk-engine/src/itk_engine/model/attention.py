@@ -10,10 +10,16 @@ import torch
 from einops import rearrange
 from torch import nn
 
+from itk_engine.ops import fused
 from itk_engine.ops.attention import Attend, scaled_dot_product
 from itk_engine.ops.norms import rms_norm
 from itk_engine.ops.rope import line_rotation, rotate
-from itk_engine.ops.speaker_map import SPEECH_POSITIONS, speaker_map, speaker_positions
+from itk_engine.ops.speaker_map import (
+    SPEECH_POSITIONS,
+    speaker_map,
+    speaker_positions,
+    speech_rotation,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +40,14 @@ class RMSNorm(nn.Module):
     def forward(self, x_BLD: Tensor) -> Tensor:
         """Normalise the last axis."""
         return rms_norm(x_BLD, self.weight, self.eps)
+
+    def rotated(self, x_BLD: Tensor, rotation: Rotation, *, heads: int) -> Tensor:
+        """Normalise the last axis, split it into heads and rotate them: [B, L, N, H]."""
+        if fused.fits(x_BLD):
+            return fused.norm_rotate(
+                x_BLD, heads=heads, weight_D=self.weight, eps=self.eps, rotation=rotation
+            )
+        return rotate(_heads(self(x_BLD), heads), rotation)
 
 
 class SelfAttention(nn.Module):
@@ -58,13 +72,17 @@ class SelfAttention(nn.Module):
         The position [B, L] lies on the axis that separates the speakers; it routes the speech
         and carries no gradient.
         """
-        q = rotate(_heads(self.norm_q(self.q(x_BLD)), self.heads), rotation)
-        k = rotate(_heads(self.norm_k(self.k(x_BLD)), self.heads), rotation)
+        q = self.norm_q.rotated(self.q(x_BLD), rotation, heads=self.heads)
+        k = self.norm_k.rotated(self.k(x_BLD), rotation, heads=self.heads)
         v = _heads(self.v(x_BLD), self.heads)
         update = self.o(self.attend(q, k, v).flatten(-2))
         if regions_BKR is None:
             return update, None
-        return update, speaker_positions(self.speaker_map(q.detach(), k.detach(), regions_BKR))
+        return update, self.positions(q.detach(), k.detach(), regions_BKR)
+
+    def positions(self, q_BLNH: Tensor, k_BLNH: Tensor, regions_BKR: Tensor) -> Tensor:
+        """Return [B, L]: where each token lies on the axis that separates the speakers."""
+        return speaker_positions(self.speaker_map(q_BLNH, k_BLNH, regions_BKR))
 
     def speaker_map(self, q_BLNH: Tensor, k_BLNH: Tensor, regions_BKR: Tensor) -> Tensor:
         """Return [B, 3, L]: how much each token attends to each speaker's region."""
@@ -121,18 +139,21 @@ class SpeechAttention(nn.Module):
         With positions, queries and keys are rotated on the axis that separates the speakers
         (L-RoPE, Kong et al. 2025): each token hears the speaker whose place is near its own.
         """
-        batch, frames, speakers, tokens, _ = speech_BTPKC.shape
+        speakers, tokens = speech_BTPKC.shape[2:4]
         q = _heads(self.q_linear(x_BLD), self.heads)
         speech = rearrange(speech_BTPKC, "b t p k c -> (b t) (p k) c")
         k, v = (_heads(part, self.heads) for part in self.kv_linear(speech).chunk(2, dim=-1))
         if position_BL is not None:
             assert speakers == len(SPEECH_POSITIONS)
             q = rotate(q, line_rotation(position_BL, q.shape[-1]))
-            places = torch.tensor(SPEECH_POSITIONS, device=k.device).repeat_interleave(tokens)
-            k = rotate(k, line_rotation(places, k.shape[-1]))
-        q = rearrange(q, "b (t r) n h -> (b t) r n h", t=frames)
-        heard = self.attend(q, k, v)
-        return self.proj(rearrange(heard, "(b t) r n h -> b (t r) (n h)", b=batch))
+            k = rotate(k, speech_rotation(tokens, k.shape[-1], k.device))
+        return self.proj(self.hear(q, k, v).flatten(-2))
+
+    def hear(self, q_BLNH: Tensor, k_FSNH: Tensor, v_FSNH: Tensor) -> Tensor:
+        """Let the tokens of each latent frame attend to its speech, F = B·T; [B, L, N, H]."""
+        batch = q_BLNH.shape[0]
+        q = rearrange(q_BLNH, "b (t r) n h -> (b t) r n h", t=k_FSNH.shape[0] // batch)
+        return rearrange(self.attend(q, k_FSNH, v_FSNH), "(b t) r n h -> b (t r) n h", b=batch)
 
 
 def _heads(x_BLD: Tensor, heads: int) -> Tensor:

@@ -42,12 +42,12 @@ class Block(nn.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + time_B6D).split(
             1, dim=1
         )
-        h = modulate(x_BLD, shift1, scale1, eps=self.eps).to(x_BLD.dtype)
+        h = modulate(x_BLD, shift1, scale1, eps=self.eps, dtype=x_BLD.dtype)
         update, position = self.self_attn(h, conditions.rotation, conditions.regions)
         x_BLD = add_gated(x_BLD, update, gate1)
 
         x_BLD = x_BLD + self.cross_attn(self.norm3(x_BLD), conditions.text, conditions.clip)
         x_BLD = x_BLD + self.audio_cross_attn(self.norm_x(x_BLD), conditions.speech, position)
 
-        h = modulate(x_BLD, shift2, scale2, eps=self.eps).to(x_BLD.dtype)
+        h = modulate(x_BLD, shift2, scale2, eps=self.eps, dtype=x_BLD.dtype)
         return add_gated(x_BLD, self.ffn(h), gate2)

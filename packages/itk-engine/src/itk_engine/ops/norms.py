@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from . import fused
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -22,16 +24,29 @@ def rms_norm(x_BLD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
 
     The normalised value is rounded to x's dtype before the weight, as the checkpoints expect.
     """
+    if fused.fits(x_BLD):
+        return fused.norm_rotate(x_BLD, heads=1, weight_D=weight_D, eps=eps).squeeze(-2)
     x32 = x_BLD.float()
     normed = x32 * torch.rsqrt(x32.square().mean(dim=-1, keepdim=True) + eps)
     return normed.to(x_BLD.dtype) * weight_D
 
 
-def modulate(x_BLD: Tensor, shift_B1D: Tensor, scale_B1D: Tensor, *, eps: float) -> Tensor:
-    """Layer-normalise x and move it by the time's shift and scale; float32 out."""
-    return plain_layer_norm(x_BLD, eps) * (1 + scale_B1D) + shift_B1D
+def modulate(
+    x_BLD: Tensor,
+    shift_B1D: Tensor,
+    scale_B1D: Tensor,
+    *,
+    eps: float,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Layer-normalise x and move it by the time's shift and scale, in float32; `dtype` out."""
+    if fused.fits(x_BLD):
+        return fused.modulate(x_BLD, shift_B1D, scale_B1D, eps=eps, dtype=dtype)
+    return (plain_layer_norm(x_BLD, eps) * (1 + scale_B1D) + shift_B1D).to(dtype)
 
 
 def add_gated(x_BLD: Tensor, update_BLD: Tensor, gate_B1D: Tensor) -> Tensor:
     """Add a gated update, product and sum in the gate's float32, the result in x's dtype."""
+    if fused.fits(x_BLD):
+        return fused.add_gated(x_BLD, update_BLD, gate_B1D)
     return (x_BLD + update_BLD * gate_B1D).to(x_BLD.dtype)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from . import fused
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -50,6 +52,8 @@ def line_rotation(position_BL: Tensor, head_width: int) -> Rotation:
 
 def rotate(x_BLNH: Tensor, rotation: Rotation) -> Tensor:
     """Turn each adjacent pair (2i, 2i+1) of every head in float32, and cast back."""
+    if fused.fits(x_BLNH):
+        return fused.norm_rotate(x_BLNH.flatten(-2), heads=x_BLNH.shape[-2], rotation=rotation)
     cos, sin = (part.unsqueeze(-2) for part in rotation)  # one head axis to broadcast over
     even, odd = x_BLNH.float().unflatten(-1, (-1, 2)).unbind(-1)
     turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)

@@ -3,15 +3,19 @@
 # B batch, L tokens, R tokens of the first latent frame, N heads, H head width, K classes
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
+from .rope import line_rotation
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .attention import Attend
+    from .rope import Rotation
 
 # Positions on the axis that separates the speakers: each speaker's tokens lie in their own
 # range, their speech at a fixed place, the background between them.
@@ -59,3 +63,11 @@ def speaker_positions(map_BKL: Tensor, extremes: tuple[Tensor, Tensor] | None = 
     winner = map_BKL.argmax(dim=1)
     background = torch.full_like(first, BACKGROUND)
     return torch.where(winner == 0, first, torch.where(winner == 1, second, background))
+
+
+@cache
+def speech_rotation(tokens: int, head_width: int, device: torch.device) -> Rotation:
+    """Return cos and sin [2·tokens, C] of the speakers' speech tokens, kept for each device."""
+    with torch.inference_mode(mode=False):  # so that training may use it as well
+        places = torch.tensor(SPEECH_POSITIONS, device=device).repeat_interleave(tokens)
+        return line_rotation(places, head_width)
