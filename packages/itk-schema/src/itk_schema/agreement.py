@@ -4,8 +4,9 @@ from typing import Any
 
 from .catalog import BY_NAME
 from .checks import Agreement, Checked
+from .echo import short
 from .job import Batch, JobInput
-from .limits import MIN_SPEECH_SECONDS
+from .limits import MAX_BATCH_ITEMS, MIN_SPEECH_SECONDS
 from .parameters import Parameters
 from .presets import PRESETS, resolve_parameters
 from .speech import TtsAudio, names_second_speaker
@@ -41,7 +42,7 @@ OTHER_NAMES: dict[str, str] = {
 def job_agrees(job: Checked) -> None:
     """Note where the fields of one job contradict each other."""
     _one_speech(job)
-    speakers = _speakers(job.good)
+    speakers = _speakers(job.said)
     if speakers is not None:
         _speaker_fields(job, speakers)
         _regions(job, speakers)
@@ -53,17 +54,21 @@ def job_agrees(job: Checked) -> None:
 
 def batch_agrees(batch: Checked) -> None:
     """Note where the items of a batch get in each other's way."""
-    items = batch.good.get("batch", [])
-    seen: dict[str, int] = {}
-    for index, item in enumerate(items):
+    listed = batch.said.get("batch")
+    items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    if not items or len(items) != len(batch.said["batch"]):
+        return
+    seen: dict[object, int] = {}
+    for index, item in enumerate(items[:MAX_BATCH_ITEMS]):
         name = item.get("id") or f"item-{index}"
+        if not isinstance(name, str):
+            continue
         if name in seen:
-            came = f"{name!r}, which is batch[{seen[name]}] already"
+            came = f"{short(name)}, which is batch[{seen[name]}] already"
             _add(batch, f"batch[{index}].id", needed="an id of its own", came=came)
         seen.setdefault(name, index)
-    shared = batch.good.get("output_config") or {}
-    inheriting = sum("output_config" not in item for item in items)
-    if "put_url" in shared and inheriting > 1:
+    inheriting = sum(item.get("output_config") is None for item in items)
+    if "put_url" in (batch.good.get("output_config") or {}) and inheriting > 1:
         _add(
             batch,
             "output_config.put_url",
@@ -77,7 +82,7 @@ def output_config_agrees(config: Checked) -> None:
     """Note where wishes for storage exclude each other."""
     store = config.good.get("store")
     if store in ("volume", "inline"):
-        for name in sorted({"bucket", "region"} & config.said):
+        for name in sorted({"bucket", "region"} & config.said.keys()):
             _add(config, name, needed="store s3", came=f"store {store}")
     if config.good.get("playlist"):
         if store == "inline":
@@ -138,7 +143,7 @@ def _add(at: Checked, name: str, *, needed: str, came: str, hint: str = "") -> N
 
 
 def _one_speech(job: Checked) -> None:
-    given = {"cond_audio", "tts_audio"} & job.said
+    given = {"cond_audio", "tts_audio"} & job.said.keys()
     if not given:
         _add(
             job,
@@ -151,27 +156,29 @@ def _one_speech(job: Checked) -> None:
         _add(job, "tts_audio", needed="to be absent beside cond_audio", came="both")
 
 
-def _speakers(good: dict[str, Any]) -> int | None:
-    """Return how many people speak, or None where the speech itself has a problem."""
-    recorded, spoken = good.get("cond_audio"), good.get("tts_audio")
-    if recorded is not None:
-        return None if spoken is not None else 2 if "person2" in recorded else 1
-    if spoken is None:
-        return None
-    return 2 if "human2_voice" in spoken or names_second_speaker(spoken["text"]) else 1
+def _speakers(said: dict[str, Any]) -> int | None:
+    """Return how many people speak, or None where the speech is too broken to tell."""
+    recorded, spoken = said.get("cond_audio"), said.get("tts_audio")
+    if isinstance(recorded, dict) and spoken is None:
+        return 1 if recorded.get("person2") is None else 2
+    if isinstance(spoken, dict) and recorded is None:
+        text = spoken.get("text")
+        dialogue = isinstance(text, str) and names_second_speaker(text)
+        return 2 if dialogue or spoken.get("human2_voice") is not None else 1
+    return None
 
 
 def _speaker_fields(job: Checked, speakers: int) -> None:
     if speakers == 1:
-        for name in sorted({"audio_type", "speaker_order"} & job.said):
+        for name in sorted({"audio_type", "speaker_order"} & job.said.keys()):
             _add(job, name, needed="two speakers", came="one")
     elif "speaker_order" in job.good and job.good.get("audio_type", "para") != "add":
         _add(job, "speaker_order", needed='audio_type "add"', came='audio_type "para"')
 
 
 def _regions(job: Checked, speakers: int) -> None:
-    box, masks = job.good.get("bbox"), job.good.get("masks")
-    if isinstance(box, list) and speakers == 2:
+    box, masks = job.said.get("bbox"), job.said.get("masks")
+    if isinstance(box, (list, tuple)) and speakers == 2:
         _add(
             job,
             "bbox",
@@ -181,14 +188,14 @@ def _regions(job: Checked, speakers: int) -> None:
         )
     if isinstance(box, dict) and speakers == 1:
         _add(job, "bbox", needed="one box for one speaker", came="boxes of two speakers")
-    if masks is not None and speakers == 2 and "person2" not in masks:
-        _add(job, "masks.person2", needed="a mask for each of two speakers", came="nothing")
-    if masks is not None and speakers == 1 and "person2" in masks:
-        _add(job, "masks.person2", needed="to be absent with one speaker", came="a mask")
+    if isinstance(masks, dict) and (masks.get("person2") is not None) != (speakers == 2):
+        both = "a mask for each of two speakers"
+        needed, came = (both, "one mask") if speakers == 2 else ("one mask", "two")
+        _add(job, "masks.person2", needed=needed, came=came)
 
 
 def _boxes(job: Checked) -> None:
-    if {"bbox", "masks"} <= job.said:
+    if {"bbox", "masks"} <= job.said.keys():
         _add(job, "masks", needed="to be absent beside bbox", came="both")
     box = job.good.get("bbox")
     boxes = {f"bbox.{name}": value for name, value in box.items()} if isinstance(box, dict) else {}

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from .echo import short, shown_name
 from .errors import InvalidJobError, Problem
 from .kinds import Kind, fields_of, kind_of
-from .rules import NO_RULE, Rule, matches, rule_of, wire_name
+from .rules import MEDIA, NO_RULE, Rule, matches, rule_of, wire_name
 
 MAX_PROBLEMS = 200
 """Where collecting stops, so that a hostile job costs little."""
@@ -25,8 +25,8 @@ class Checked:
 
     good: dict[str, Any]
     """Values without a problem, by wire name."""
-    said: frozenset[str]
-    """Names that were given and not null, whether or not their values are good."""
+    said: dict[str, Any]
+    """Everything that was given under a known name and is not null, good or not."""
     path: str
     report: "Report"
 
@@ -110,7 +110,7 @@ def check_object(raw: Any, cls: type[Any], *, path: str, report: Report) -> dict
         if checked is not BAD:
             good[name] = checked
     if (agree := report.agreements.get(cls)) is not None and not report.full:
-        said = frozenset(name for name in known if raw.get(name) is not None)
+        said = {name: raw[name] for name in known if raw.get(name) is not None}
         agree(Checked(good, said=said, path=path, report=report))
     return good
 
@@ -138,18 +138,12 @@ def check_value(
 
 def needed_words(kind: Kind, rule: Rule, *, wire: bool = True) -> str:
     """Say what a field accepts."""
-    null = " or null" if kind.nullable and wire else ""
     if kind.name == "choice":
-        return f"one of {', '.join(kind.choices)}{null}"
+        return f"one of {', '.join(kind.choices)}"
     if kind.name in ("integer", "number"):
-        return f"{_number_words(kind, rule, wire=wire)}{null}"
-    if kind.name == "text":
-        length = f" of at most {rule.max_length} characters" if rule.max_length else ""
-        return f"{rule.words or 'text'}{length if not rule.words else ''}{null}"
-    if kind.name == "list":
-        return f"{rule.words or 'a list'}{null}"
-    names = {"boolean": "true or false", "object": "an object"}
-    return f"{rule.words or names.get(kind.name, 'a value')}{null}"
+        return _number_words(kind, rule, wire=wire)
+    names = {"boolean": "true or false", "object": "an object", "text": "text", "list": "a list"}
+    return rule.words or names.get(kind.name, "a value")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -225,18 +219,20 @@ def _plain(value: Any, kind: Kind, *, rule: Rule, wire: bool) -> Any:
     if kind.name == "choice":
         return value if isinstance(value, str) and value in kind.choices else BAD
     if kind.name == "text":
-        return value if isinstance(value, str) and _text_is_good(value, rule) else BAD
+        return value if isinstance(value, str) and _text_is_good(value, rule, wire=wire) else BAD
     return _number(value, kind, rule=rule, wire=wire)
 
 
-def _text_is_good(value: str, rule: Rule) -> bool:
+def _text_is_good(value: str, rule: Rule, *, wire: bool) -> bool:
     if rule.max_length is not None and len(value) > rule.max_length:
         return False
     if rule.min_length is not None and len(value) < rule.min_length:
         return False
     if not value.isascii() and re.search("[\ud800-\udfff]", value):
         return False
-    return rule.pattern is None or matches(rule.pattern, value)
+    # A job in Python may still name a local file, which the client replaces before it is sent.
+    unchecked = rule.pattern is None or (rule.pattern == MEDIA and not wire)
+    return unchecked or matches(rule.pattern or "", value)
 
 
 def _number(value: Any, kind: Kind, *, rule: Rule, wire: bool) -> Any:
@@ -274,11 +270,13 @@ def _number_words(kind: Kind, rule: Rule, *, wire: bool) -> str:
         noun += f" of the form {rule.multiple_of}n+{rule.remainder}"
     if wire and rule.wire_scale == 1000:
         noun += " of milliseconds"
+    if low is not None and low == high:
+        return f"{low:.15g}"
     if low is not None and high is not None:
-        return f"{noun} from {low:.12g} to {high:.12g}"
+        return f"{noun} from {low:.15g} to {high:.15g}"
     if low is not None:
-        return f"{noun} of at least {low:.12g}"
-    return noun if high is None else f"{noun} of at most {high:.12g}"
+        return f"{noun} of at least {low:.15g}"
+    return noun if high is None else f"{noun} of at most {high:.15g}"
 
 
 def _hint(value: Any, kind: Kind, rule: Rule) -> str:
@@ -286,11 +284,22 @@ def _hint(value: Any, kind: Kind, rule: Rule) -> str:
         guess = nearest(value, kind.choices)
         return f"did you mean {guess}?" if guess else ""
     if kind.name == "text" and isinstance(value, str):
-        too_long = rule.max_length is not None and len(value) > rule.max_length
-        return f"at most {rule.max_length} characters, got {len(value)}" if too_long else ""
+        return _text_hint(value, rule)
     if kind.name in ("integer", "number"):
         return _number_hint(value, rule)
     return ""
+
+
+def _text_hint(value: str, rule: Rule) -> str:
+    if rule.max_length is not None and len(value) > rule.max_length:
+        return f"at most {rule.max_length} characters, got {len(value)}"
+    if rule.pattern != MEDIA:
+        return ""
+    if re.match(r"[hH][tT][tT][pP][sS]?:", value):
+        return "a URL has a host, no user name, no blanks and no control characters"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:", value):
+        return "only data:, http: and https: are understood"
+    return "a file on your own machine must be sent along or uploaded first"
 
 
 def _number_hint(value: Any, rule: Rule) -> str:
@@ -301,7 +310,7 @@ def _number_hint(value: Any, rule: Rule) -> str:
     low, high = bounds(rule)
     if rule.wire_scale == 1000 and low is not None and high is not None:
         meant = value * 1000
-        return f"did you mean {meant:.12g}?" if value < low <= meant <= high else ""
+        return f"did you mean {meant:.15g}?" if value < low <= meant <= high else ""
     if rule.multiple_of:
         near = round((value - rule.remainder) / rule.multiple_of) * rule.multiple_of
         near = int(max(rule.minimum or 0, min(rule.maximum or near, near + rule.remainder)))

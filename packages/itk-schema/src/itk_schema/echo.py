@@ -1,5 +1,7 @@
 """Shows what a caller sent, short enough for a message and without secrets."""
 
+import re
+from collections.abc import Sized
 from typing import Any
 
 MAX_SHOWN_CHARACTERS = 80
@@ -31,11 +33,18 @@ def shown_name(name: str) -> str:
 
 def _short_text(value: str, *, secret: bool) -> str:
     if value[:5].lower() == "data:":
-        return f"a data: URI of {len(value)} characters"
+        return f"a data: URI of {_count(value, 'character')}"
     if secret or len(value) > 4096:
-        return f"text of {len(value)} characters"
-    shown = value.partition("?")[0] + "?..." if "://" in value and "?" in value else value
-    return _cut(repr(shown)) if value else "an empty text"
+        return f"text of {_count(value, 'character')}"
+    return _cut(repr(_without_secrets(value))) if value else "an empty text"
+
+
+def _without_secrets(text: str) -> str:
+    """Leave out what often is a secret in a URL: the user's name and password, and the query."""
+    if "://" not in text:
+        return text
+    bare, mark, _ = text.partition("?")
+    return re.sub(r"//[^/]*@", "//...@", bare) + (mark and "?...")
 
 
 def _short_number(value: float | None) -> str:
@@ -52,7 +61,7 @@ def _list(value: "list[Any] | tuple[Any, ...]") -> str:
     return f"[{', '.join(short(entry) for entry in value)}]"
 
 
-def _count(value: "dict[Any, Any]", noun: str) -> str:
+def _count(value: Sized, noun: str) -> str:
     return f"{len(value)} {noun}" + ("" if len(value) == 1 else "s")
 
 

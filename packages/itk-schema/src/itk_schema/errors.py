@@ -72,7 +72,7 @@ _FACTS: dict[ErrorCode, CodeFacts] = {
     ErrorCode.E_AUDIO_EMBEDDING: CodeFacts(
         meaning="The speech could not be turned into features.",
         hint="Check that the audio plays and holds at least 0.4 s of sound; "
-        "a WAV at 16 kHz always works.",
+        "a WAV file is the safest form.",
         retryable=False,
         stages=("embeddings",),
     ),
@@ -96,7 +96,7 @@ _FACTS: dict[ErrorCode, CodeFacts] = {
     ),
     ErrorCode.E_GENERATION_RUNTIME: CodeFacts(
         meaning="The model failed while it made the video.",
-        hint="Retry once; if it fails again, report the job id and the message.",
+        hint="Try another base_seed or a smaller frame_num; if it stays, report the job id.",
         retryable=False,
         stages=("generation_preprocess", "generation_sampling", "generation_decode"),
     ),

@@ -17,7 +17,7 @@ from .limits import (
     MAX_PICTURE_SIDE_PIXELS,
     MAX_PROMPT_CHARACTERS,
     MAX_URL_CHARACTERS,
-    base64_length,
+    inline_length,
 )
 from .parameters import (
     CameraMotion,
@@ -50,7 +50,7 @@ _MASK = {
     "group": "people",
     "pattern": MEDIA,
     "words": SPEECH_WORDS,
-    "max_length": base64_length(MAX_MASK_BYTES) * 2,
+    "max_length": inline_length(MAX_MASK_BYTES),
 }
 
 
@@ -98,10 +98,10 @@ class JobInput:
     )
     cond_video: str = field(
         metadata=rule(
-            help="The portrait (an image) or the dub (a video).",
+            help="The picture that will speak: a portrait or a dub.",
             pattern=MEDIA,
             words=SPEECH_WORDS,
-            max_length=base64_length(MAX_PICTURE_BYTES) * 2,
+            max_length=inline_length(MAX_PICTURE_BYTES),
         )
     )
     cond_audio: CondAudio | None = field(

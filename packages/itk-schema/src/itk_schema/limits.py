@@ -67,6 +67,10 @@ def extensions(types: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(extension for group in types.values() for extension in group)
 
 
-def base64_length(size_bytes: int) -> int:
-    """Return how many characters base64 needs for so many bytes."""
-    return (size_bytes + 2) // 3 * 4
+def inline_length(size_bytes: int) -> int:
+    """Return how many characters so many bytes may need inside a job.
+
+    That is base64 (4 characters for 3 bytes) in lines of 76, after the head of a data: URI.
+    """
+    base64 = (size_bytes + 2) // 3 * 4
+    return base64 + base64 // 76 * 2 + 256

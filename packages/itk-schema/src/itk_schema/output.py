@@ -2,11 +2,10 @@
 
 from typing import Any, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from .errors import ErrorCode
 
-ItemStatus: TypeAlias = Literal["success", "error"]
 BatchStatus: TypeAlias = Literal["success", "partial", "error"]
 VIDEO_MIME = "video/mp4"
 
@@ -66,6 +65,14 @@ class GpuInfo:
     count: int = 0
 
 
+def _usual_retryable(error: "ErrorInfo") -> bool:
+    return error.code.retryable
+
+
+def _usual_hint(error: "ErrorInfo") -> str:
+    return error.code.hint
+
+
 @frozen(kw_only=True)
 class ErrorInfo:
     """Why a job failed, for programs and for people."""
@@ -74,19 +81,11 @@ class ErrorInfo:
     message: str
     reason: str = ""
     """A finer word than the code: blocked_address, too_large, no_space, ..."""
-    retryable: bool = field()
+    retryable: bool = field(default=Factory(_usual_retryable, takes_self=True))
     at_stage: str = ""
     cause_class: str = ""
     cause_message: str = ""
-    hint: str = field()
-
-    @retryable.default
-    def _default_retryable(self) -> bool:
-        return self.code.retryable
-
-    @hint.default
-    def _default_hint(self) -> str:
-        return self.code.hint
+    hint: str = field(default=Factory(_usual_hint, takes_self=True))
 
 
 @frozen(kw_only=True)
@@ -130,17 +129,18 @@ class JobFailure:
     item_index: int | None = None
 
 
+def _usual_status(batch: "BatchOutput") -> BatchStatus:
+    won = sum(isinstance(item, JobSuccess) for item in batch.items)
+    if won == len(batch.items):
+        return "success"
+    return "partial" if won else "error"
+
+
 @frozen(kw_only=True)
 class BatchOutput:
     """The results of a batch, item by item in the order of the batch."""
 
     job_id: str
-    status: BatchStatus = field()
     items: tuple[JobSuccess | JobFailure, ...] = ()
-
-    @status.default
-    def _default_status(self) -> BatchStatus:
-        won = sum(isinstance(item, JobSuccess) for item in self.items)
-        if won == len(self.items):
-            return "success"
-        return "partial" if won else "error"
+    status: BatchStatus = field(default=Factory(_usual_status, takes_self=True))
+    """Follows from the items unless given."""

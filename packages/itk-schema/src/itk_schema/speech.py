@@ -6,14 +6,14 @@ from typing import Literal, TypeAlias
 from attrs import field, frozen
 
 from .checks import born_valid
-from .limits import MAX_SPEECH_BYTES, MAX_TTS_CHARACTERS, base64_length
+from .limits import MAX_SPEECH_BYTES, MAX_TTS_CHARACTERS, inline_length
 from .rules import MEDIA, SOME_TEXT, rule
 
 AudioType: TypeAlias = Literal["para", "add"]
 Speaker: TypeAlias = Literal["person1", "person2"]
 
 SPEECH_WORDS = "a data: URI, an http(s) URL, base64, or an absolute path on the volume"
-_MAX_SPEECH_CHARACTERS = base64_length(MAX_SPEECH_BYTES) * 2
+_MAX_SPEECH_CHARACTERS = inline_length(MAX_SPEECH_BYTES)
 _VOICE = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(?![\s\S])"
 _LANGUAGE = r"^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}(?![\s\S])"
 
@@ -60,7 +60,7 @@ class TtsAudio:
             help="What is said; `(s1) ... (s2) ...` marks who says it.",
             group="people",
             pattern=SOME_TEXT,
-            words="text that is not blank",
+            words=f"text that is not blank, of at most {MAX_TTS_CHARACTERS} characters",
             max_length=MAX_TTS_CHARACTERS,
         )
     )

@@ -16,6 +16,8 @@ from .rules import rule_of
 from .shapes import converter, translated
 
 T = TypeVar("T")
+MAX_DEPTH = 100
+"""Levels of nesting in JSON; a job has 5, and free-form parts of a result a few more."""
 _MAX_MESSAGE_CHARACTERS = 2000
 
 
@@ -96,11 +98,13 @@ def parse_json(text: str | bytes | bytearray) -> Any:
 
     InvalidJobError says what was needed; deep nesting and huge texts are refused as well.
     """
+    if not isinstance(text, (str, bytes, bytearray)):
+        raise _not_json("JSON text", short(text))
     if len(text) > MAX_JSON_BYTES:
         raise _not_json(f"at most {MAX_JSON_BYTES} bytes", f"{len(text)}")
     try:
         decoded = text if isinstance(text, str) else bytes(text).decode("utf-8-sig")
-        return json.loads(
+        value = json.loads(
             decoded,
             parse_constant=_no_constant,
             parse_float=_finite,
@@ -113,7 +117,10 @@ def parse_json(text: str | bytes | bytearray) -> Any:
         where = f"line {error.lineno}, column {error.colno}"
         raise _not_json("JSON", f"{error.msg.lower()} at {where}") from None
     except RecursionError:
-        raise _not_json("JSON that is not nested deeper than a job", "deep nesting") from None
+        raise _not_json(f"JSON of at most {MAX_DEPTH} levels", "deep nesting") from None
+    if _too_deep(value):
+        raise _not_json(f"JSON of at most {MAX_DEPTH} levels", "deep nesting")
+    return value
 
 
 def dump(value: Any) -> Any:
@@ -124,14 +131,14 @@ def dump(value: Any) -> Any:
     return _listed(converter().unstructure(value))
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Any, *, indent: int | None = None) -> str:
     """Return a value of the contract, or plain data, as JSON text; ValueError for NaN."""
     plain = dump(value)
-    text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False, indent=indent)
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair: only escaped does it travel
-        return json.dumps(plain, allow_nan=False)
+        return json.dumps(plain, allow_nan=False, indent=indent)
     return text
 
 
@@ -203,6 +210,20 @@ def _platform_code(message: str) -> ErrorCode:
     if "timed out" in lowered or "timeout" in lowered:
         return ErrorCode.E_TIMEOUT
     return ErrorCode.E_GENERATION_RUNTIME
+
+
+def _too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _not_json(needed: str, came: str) -> InvalidJobError:
