@@ -49,9 +49,25 @@ _OBJECTS: dict[str, type[Any]] = {
     "policy": Policy,
     "input of a batch": Batch,
 }
-_MADE = (
-    "<!-- Made by `python -m itk_schema.reference docs`; a test compares. Edit the contract. -->\n"
-)
+_MADE = "<!-- Made by `python -m itk_schema.reference docs`, which a test repeats. -->\n"
+_JOB_WORDS = """\
+A request is `{"input": {...}, "policy": {...}, "webhook": "..."}`. Only `prompt`, `cond_video` and
+one of `cond_audio` and `tts_audio` are required in `input`; null counts as not said. Unknown fields
+are refused. [job.schema.json](job.schema.json) says the same for programs.
+
+A parameter takes the value that the job gives, else the one of its preset, else its default.
+"""
+_ERROR_WORDS = """\
+A failed job carries `error` with `code`, `message`, `reason` (a finer word), `retryable`,
+`at_stage`, `cause_class`, `cause_message` and `hint`. *Retry* below is the usual answer;
+`retryable` in the error itself counts.
+"""
+_STAGE_WORDS = """\
+Between `generation_started` and `muxing_started` come `chunk_{k}_preprocess`,
+`chunk_{k}_sampling_{pct}` and `chunk_{k}_decode` for each chunk, counted from 0, and share 20 to 85
+among them. In a batch the percentage is that of the whole batch, and `item_id` and `item_index` say
+which item it is about.
+"""
 
 
 def pages() -> dict[str, str]:
@@ -67,12 +83,7 @@ def parameters_page() -> str:
     """Return the Markdown page of everything that a job can say."""
     parts = [
         f"# What a job can say\n\n{_MADE}",
-        'A request is `{"input": {...}, "policy": {...}, "webhook": "..."}`. Only `prompt`, '
-        "`cond_video` and one of `cond_audio` and `tts_audio` are required in `input`; null counts "
-        "as not said. Unknown fields are refused. "
-        "[job.schema.json](job.schema.json) says the same for programs.\n",
-        "A parameter takes the value that the job gives, else the one of its preset, else its "
-        "default.\n",
+        _JOB_WORDS,
         f"## Presets\n\n{_presets()}",
         f"## The job\n\n{_table(_own_fields())}",
     ]
@@ -99,16 +110,11 @@ def errors_page() -> str:
     return "\n".join(
         [
             f"# Errors and stages\n\n{_MADE}",
-            "A failed job carries `error` with `code`, `message`, `reason` (a finer word), "
-            "`retryable`, `at_stage`, `cause_class`, `cause_message` and `hint`. *Retry* below is "
-            "the usual answer; `retryable` in the error itself counts.\n",
+            _ERROR_WORDS,
             "## Codes\n",
             _markdown(("code", "meaning", "retry", "usual stages", "what to do"), rows),
             "## Stages\n",
-            "Between `generation_started` and `muxing_started` come `chunk_{k}_preprocess`, "
-            "`chunk_{k}_sampling_{pct}` and `chunk_{k}_decode` for each chunk, counted from 0, "
-            "and share 20 to 85 among them. In a batch the percentage is that of the whole batch, "
-            "and `item_id` and `item_index` say which item it is about.\n",
+            _STAGE_WORDS,
             _markdown(("stage", "percent"), stages),
         ]
     )
