@@ -1,0 +1,5 @@
+"""The command line: `itk`."""
+
+from .main import main
+
+__all__ = ["main"]
