@@ -1,0 +1,42 @@
+"""Everything that tells the transformer what to make: picture, speech, text, regions."""
+
+from .clip import VisionConfig, VisionEncoder
+from .picture import (
+    BUCKETS,
+    Placement,
+    bucket_for,
+    normalise,
+    place,
+    resize_and_crop,
+    resize_masks,
+)
+from .prompt import (
+    DEFAULT_NEGATIVE_PROMPT,
+    PromptEncoder,
+    Tokenizer,
+    clean_prompt,
+    read_tokenizer,
+)
+from .speech import SpeechEncoder, windows
+from .text import TextEncoder, TextEncoderConfig
+
+__all__ = [
+    "BUCKETS",
+    "DEFAULT_NEGATIVE_PROMPT",
+    "Placement",
+    "PromptEncoder",
+    "SpeechEncoder",
+    "TextEncoder",
+    "TextEncoderConfig",
+    "Tokenizer",
+    "VisionConfig",
+    "VisionEncoder",
+    "bucket_for",
+    "clean_prompt",
+    "normalise",
+    "place",
+    "read_tokenizer",
+    "resize_and_crop",
+    "resize_masks",
+    "windows",
+]

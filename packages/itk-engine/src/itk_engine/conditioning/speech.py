@@ -1,0 +1,102 @@
+"""Listens to speech with wav2vec 2.0, one row of features for each video frame."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  the name that everybody knows
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+SAMPLE_RATE = 16_000
+FRAMES_PER_SECOND = 25
+_SAMPLES_PER_FRAME = SAMPLE_RATE // FRAMES_PER_SECOND
+
+# Longer speech is heard in stretches, so that memory does not grow with it.
+WHOLE_SECONDS = 120
+STRETCH_SECONDS = 60
+OVERLAP_SECONDS = 8
+_WINDOW = 5  # rows that one video frame hears
+
+
+class SpeechEncoder(nn.Module):
+    """wav2vec 2.0 whose convolutional features are brought to the video's frame rate.
+
+    `config` is the content of the published config.json; `normalise` says whether a speech is
+    brought to zero mean and unit variance first (`do_normalize` of preprocessor_config.json).
+    The features of all transformer layers are kept; the transformer's input is not.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, normalise: bool = True) -> None:
+        super().__init__()
+        from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+        settings: Any = Wav2Vec2Config.from_dict(dict(config))
+        settings._attn_implementation = "sdpa"  # noqa: SLF001  transformers' own way to choose
+        self.model: Any = Wav2Vec2Model(settings)
+        self.normalise = normalise
+
+    @torch.inference_mode()
+    def embed(self, samples: NDArray[np.floating[Any]] | Tensor) -> Tensor:
+        """Return the features float32 [frames, layers, channels] of samples [N] at 16 kHz.
+
+        There are int(N / 16000 · 25) frames. Speech over two minutes is heard in overlapping
+        stretches of a minute whose features are cross-faded.
+        """
+        speech = torch.as_tensor(samples).float()
+        if self.normalise:
+            speech = (speech - speech.mean()) / torch.sqrt(speech.var(unbiased=False) + 1e-7)
+        frames = int(len(speech) / SAMPLE_RATE * FRAMES_PER_SECOND)
+        if frames <= WHOLE_SECONDS * FRAMES_PER_SECOND:
+            return self(speech[None], frames)[0].cpu()
+        return self._embed_in_stretches(speech, frames)
+
+    def forward(self, speech: Tensor, frames: int) -> Tensor:
+        """Return [B, frames, layers, channels] of normalised samples [B, N]; differentiable."""
+        model = self.model
+        weight = model.feature_projection.projection.weight
+        features = model.feature_extractor(speech.to(weight.device, weight.dtype))
+        features = F.interpolate(features, size=frames, mode="linear", align_corners=True)
+        hidden = model.feature_projection(features.transpose(1, 2))[0]
+        return torch.stack(list(self._layers(hidden)), 2)
+
+    def _layers(self, hidden: Tensor) -> Iterator[Tensor]:
+        encoder = self.model.encoder
+        norm_last = self.model.config.do_stable_layer_norm
+        hidden = hidden + encoder.pos_conv_embed(hidden)
+        if not norm_last:
+            hidden = encoder.layer_norm(hidden)
+        last = len(encoder.layers) - 1
+        for index, layer in enumerate(encoder.layers):
+            hidden = layer(hidden)
+            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+            yield encoder.layer_norm(hidden) if norm_last and index == last else hidden
+
+    def _embed_in_stretches(self, speech: Tensor, frames: int) -> Tensor:
+        overlap = OVERLAP_SECONDS * FRAMES_PER_SECOND
+        length = STRETCH_SECONDS * FRAMES_PER_SECOND
+        done: list[Tensor] = []
+        tail: Tensor | None = None  # the end of the stretch before, which this one begins with
+        for start in range(0, frames - overlap, length - overlap):
+            stop = min(start + length, frames)
+            end = len(speech) if stop == frames else stop * _SAMPLES_PER_FRAME
+            heard = self(speech[None, start * _SAMPLES_PER_FRAME : end], stop - start)[0].cpu()
+            if tail is not None:
+                share = torch.linspace(0, 1, overlap + 2)[1:-1, None, None]
+                heard[:overlap] = torch.lerp(tail, heard[:overlap], share)
+            if stop == frames:
+                done.append(heard)
+                break
+            tail = heard[-overlap:]
+            done.append(heard[:-overlap].clone())
+        return torch.cat(done)
+
+
+def windows(features: Tensor, start: int, count: int) -> Tensor:
+    """Return what frames start .. start + count hear: [count, 5, layers, channels].
+
+    Two rows before, the frame's own, two after; beyond either end the outermost row again.
+    """
+    rows = torch.arange(start, start + count)[:, None] + torch.arange(_WINDOW) - _WINDOW // 2
+    return features[rows.clamp(0, len(features) - 1)]
