@@ -18,16 +18,19 @@ def _no_settings_from_outside(monkeypatch, tmp_path):
 
 @pytest.fixture
 def endpoint() -> FakeEndpoint:
+    """An endpoint in memory."""
     return FakeEndpoint()
 
 
 @pytest.fixture
 def fake_time() -> FakeTime:
+    """A clock that moves by sleeping."""
     return FakeTime()
 
 
 @pytest.fixture
 def client(endpoint, fake_time):
+    """A client of the endpoint in memory."""
     with httpx2.Client(transport=endpoint.transport) as http:
         yield Client(
             "fake",
@@ -40,6 +43,7 @@ def client(endpoint, fake_time):
 
 @pytest.fixture
 async def async_client(endpoint, fake_time):
+    """The same for asyncio."""
     async with httpx2.AsyncClient(transport=endpoint.transport) as http:
         yield AsyncClient(
             "fake",

@@ -26,6 +26,7 @@ from itk_client import (
 
 
 def look(state, *, seq=None, pct=None, worker="w1"):
+    """One look at a job."""
     output = None
     if seq is not None:
         output = {
@@ -39,6 +40,7 @@ def look(state, *, seq=None, pct=None, worker="w1"):
 
 
 def heard(watch, *looks):
+    """The names of the events of some looks."""
     return [type(event).__name__ for one in looks for event in watch.heard(one)]
 
 
@@ -107,6 +109,7 @@ def test_an_unknown_state_is_told_and_watched_on():
 
 
 def lost(number=0):
+    """A lost connection."""
     return ConnectionFailedError(message=f"lost {number}")
 
 
@@ -132,6 +135,7 @@ def test_a_long_outage_is_raised():
 
 
 def api(kind, status, **facts):
+    """A refusal of the endpoint."""
     return kind(status=status, method="GET", path="/status/a", **facts)
 
 

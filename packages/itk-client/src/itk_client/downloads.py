@@ -75,7 +75,8 @@ class Transfer:
     def __exit__(self, *exc: object) -> None:
         if self._file is not None:
             self._file.close()
-        if self._source.sha256 is None or self.arrived == 0:
+        resumable = self._source.sha256 is not None and self._source.url.startswith("http")
+        if not resumable or self.arrived == 0:
             self._part.unlink(missing_ok=True)
 
     def already_there(self) -> bool:
@@ -108,7 +109,8 @@ class Transfer:
             if self.arrived:
                 self._restart()
             length = headers.get("content-length", "")
-            self._expected = int(length) if length.isdigit() else None
+            plain = headers.get("content-encoding", "identity") == "identity"
+            self._expected = int(length) if plain and length.isdigit() else None
         self._total = self._source.bytes if self._source.bytes is not None else self._expected
 
     def feed(self, piece: bytes) -> None:
@@ -211,7 +213,7 @@ def download(
                     "GET", source.url, headers=transfer.headers(), follow_redirects=True
                 ) as response:
                     _accept(response, transfer)
-                    for piece in response.iter_raw(1 << 18):
+                    for piece in response.iter_bytes():
                         transfer.feed(piece)
                 return transfer.finish()
             except _passing() as error:
@@ -245,7 +247,7 @@ async def download_async(
                     "GET", source.url, headers=transfer.headers(), follow_redirects=True
                 ) as response:
                     _accept(response, transfer)
-                    async for piece in response.aiter_raw(1 << 18):
+                    async for piece in response.aiter_bytes():
                         transfer.feed(piece)
                 return transfer.finish()
             except _passing() as error:
