@@ -19,12 +19,14 @@ from .prompt import (
 )
 from .speech import SpeechEncoder, windows
 from .text import TextEncoder, TextEncoderConfig
+from .wav2vec import SpeechConfig
 
 __all__ = [
     "BUCKETS",
     "DEFAULT_NEGATIVE_PROMPT",
     "Placement",
     "PromptEncoder",
+    "SpeechConfig",
     "SpeechEncoder",
     "TextEncoder",
     "TextEncoderConfig",

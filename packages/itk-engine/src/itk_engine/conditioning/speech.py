@@ -1,6 +1,5 @@
 """Listens to speech with wav2vec 2.0, one row of features for each video frame."""
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the name that everybody knows
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from .wav2vec import Encoder, FeatureExtractor, FeatureProjection, SpeechConfig
 
 SAMPLE_RATE = 16_000
 FRAMES_PER_SECOND = 25
@@ -23,19 +24,17 @@ _WINDOW = 5  # rows that one video frame hears
 class SpeechEncoder(nn.Module):
     """wav2vec 2.0 whose convolutional features are brought to the video's frame rate.
 
-    `config` is the content of the published config.json; `normalise` says whether a speech is
-    brought to zero mean and unit variance first (`do_normalize` of preprocessor_config.json).
     The features of all transformer layers are kept; the transformer's input is not.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, normalise: bool = True) -> None:
+    def __init__(self, config: SpeechConfig | None = None) -> None:
         super().__init__()
-        from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-        settings: Any = Wav2Vec2Config.from_dict(dict(config))
-        settings._attn_implementation = "sdpa"  # noqa: SLF001  transformers' own way to choose
-        self.model: Any = Wav2Vec2Model(settings)
-        self.normalise = normalise
+        self.config = config = config or SpeechConfig()
+        self.feature_extractor = FeatureExtractor(config)
+        self.feature_projection = FeatureProjection(config)
+        self.encoder = Encoder(config)
+        # Hides frames while wav2vec 2.0 itself is trained; published files have it.
+        self.masked_spec_embed = nn.Parameter(torch.rand(config.hidden_size))
 
     @torch.inference_mode()
     def embed(self, samples: NDArray[np.floating[Any]] | Tensor) -> Tensor:
@@ -45,7 +44,7 @@ class SpeechEncoder(nn.Module):
         stretches of a minute whose features are cross-faded.
         """
         speech = torch.as_tensor(samples).float()
-        if self.normalise:
+        if self.config.do_normalize:
             speech = (speech - speech.mean()) / torch.sqrt(speech.var(unbiased=False) + 1e-7)
         frames = int(len(speech) / SAMPLE_RATE * FRAMES_PER_SECOND)
         if frames <= WHOLE_SECONDS * FRAMES_PER_SECOND:
@@ -54,24 +53,11 @@ class SpeechEncoder(nn.Module):
 
     def forward(self, speech: Tensor, frames: int) -> Tensor:
         """Return [B, frames, layers, channels] of normalised samples [B, N]; differentiable."""
-        model = self.model
-        weight = model.feature_projection.projection.weight
-        features = model.feature_extractor(speech.to(weight.device, weight.dtype))
+        weight = self.feature_projection.projection.weight
+        features = self.feature_extractor(speech.to(weight.device, weight.dtype)[:, None])
         features = F.interpolate(features, size=frames, mode="linear", align_corners=True)
-        hidden = model.feature_projection(features.transpose(1, 2))[0]
-        return torch.stack(list(self._layers(hidden)), 2)
-
-    def _layers(self, hidden: Tensor) -> Iterator[Tensor]:
-        encoder = self.model.encoder
-        norm_last = self.model.config.do_stable_layer_norm
-        hidden = hidden + encoder.pos_conv_embed(hidden)
-        if not norm_last:
-            hidden = encoder.layer_norm(hidden)
-        last = len(encoder.layers) - 1
-        for index, layer in enumerate(encoder.layers):
-            hidden = layer(hidden)
-            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-            yield encoder.layer_norm(hidden) if norm_last and index == last else hidden
+        hidden = self.feature_projection(features.transpose(1, 2))
+        return torch.stack(list(self.encoder(hidden)), 2)
 
     def _embed_in_stretches(self, speech: Tensor, frames: int) -> Tensor:
         overlap = OVERLAP_SECONDS * FRAMES_PER_SECOND
