@@ -1,0 +1,145 @@
+"""What a caller asks of the engine, and what comes back."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from itk_engine.chunks import FRAMES_PER_SECOND
+from itk_media import VideoFrames, Waveform
+from itk_schema import Parameters
+
+Stage = Literal["preprocess", "sampling", "decode"]
+
+
+class Picture(Protocol):
+    """What the video shows: one picture, or one that moves."""
+
+    @property
+    def is_still(self) -> bool:
+        """Whether every frame is the same."""
+        ...
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Return the upright RGB picture [h, w, 3] at a frame number of 25 frames a second."""
+        ...
+
+
+@frozen(kw_only=True, eq=False)
+class StillPicture:
+    """One upright RGB picture [h, w, 3]."""
+
+    pixels: NDArray[np.uint8] = field()
+
+    @pixels.validator
+    def _check_pixels(self, _: object, value: NDArray[np.uint8]) -> None:
+        if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
+            message = f"a picture must be uint8 [h, w, 3], got {value.dtype} {list(value.shape)}"
+            raise ValueError(message)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether every frame is the same: yes."""
+        return True
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Return the picture, whatever the frame."""
+        del index
+        return self.pixels
+
+
+@frozen(kw_only=True, eq=False)
+class MovingPicture:
+    """A video that people are dubbed in, taken by time whatever its own frame rate.
+
+    `end` says what it shows when the speech outlasts it: its last frame, or itself backwards
+    and forwards.
+    """
+
+    video: VideoFrames
+    end: Literal["hold", "bounce"] = "hold"
+
+    @property
+    def is_still(self) -> bool:
+        """Whether every frame is the same: no."""
+        return False
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Return the picture that is on screen at this frame of a 25 fps video."""
+        seconds = index / FRAMES_PER_SECOND
+        if self.end == "bounce":
+            seconds = bounced(seconds, self.video.duration_seconds)
+        return self.video.frame_at(seconds)
+
+
+def bounced(seconds: float, duration_seconds: float) -> float:
+    """Return where a video is that plays forwards, backwards, forwards, without end."""
+    last = max(duration_seconds - 1 / FRAMES_PER_SECOND, 0.0)
+    if last == 0.0:
+        return 0.0
+    turn = seconds % (2 * last)
+    return turn if turn <= last else 2 * last - turn
+
+
+@frozen(kw_only=True, eq=False)
+class GenerationRequest:
+    """One video to make.
+
+    Args:
+        prompt: what happens in the picture.
+        picture: where it happens.
+        speeches: one or two, 16 kHz mono, at the loudness in which they were recorded.
+        parameters: every generation parameter, decided.
+        seed: seed of the noise.
+        boxes: per speaker where the speaker is, [x0, y0, x1, y1] in pixels of the upright
+            first frame, x to the right, y down. None: the left and the right half. One
+            speaker with a box: the box speaks, the rest stays silent.
+        masks: in place of boxes, per speaker an array [h, w] of the first frame's size that
+            is not zero where the speaker is.
+        negative_prompt: what should not happen; None: what the parameters say.
+    """
+
+    prompt: str
+    picture: Picture
+    speeches: tuple[Waveform, ...] = field(converter=tuple)
+    parameters: Parameters
+    seed: int
+    boxes: tuple[Sequence[float], ...] = field(default=(), converter=tuple)
+    masks: tuple[NDArray[np.generic], ...] = field(default=(), converter=tuple)
+    negative_prompt: str | None = None
+
+
+@frozen(kw_only=True)
+class GenerationProgress:
+    """Where a generation is: chunk `chunk` of `chunks`, after step `step` of `steps`."""
+
+    stage: Stage
+    chunk: int
+    chunks: int
+    step: int
+    steps: int
+
+
+@frozen(kw_only=True)
+class ChunkTimings:
+    """How long the parts of one chunk took."""
+
+    preprocess_ms: float
+    sampling_ms: float
+    decode_ms: float
+
+
+@frozen(kw_only=True, eq=False)
+class VideoChunk:
+    """The frames that one chunk adds to the video, uint8 RGB [F, H, W, 3].
+
+    Of `predictions` the model was asked for, `skipped` were answered by TeaCache.
+    """
+
+    index: int
+    frames: NDArray[np.uint8]
+    timings: ChunkTimings
+    predictions: int
+    skipped: int
