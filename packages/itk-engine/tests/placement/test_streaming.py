@@ -74,6 +74,22 @@ def test_released_blocks_come_back() -> None:
 
 
 @torch.no_grad()
+def test_the_number_of_resident_blocks_may_change_between_generations() -> None:
+    """A larger picture leaves less room for blocks; the results stay the same."""
+    model = Stack(5)
+    expected = copy.deepcopy(model)
+    streamer = BlockStreamer(model.blocks, CPU, resident=5, recallable=True)
+    x = torch.randn(3, 12)
+    for resident in (5, 2, 0, 4, 5):
+        streamer.keep(resident)
+        assert len(streamer.streamed) == 5 - resident
+        assert torch.equal(model(x), expected(x))
+    fixed = BlockStreamer(Stack(3).blocks, CPU, resident=1)
+    with pytest.raises(ValueError, match="recallable"):
+        fixed.keep(2)
+
+
+@torch.no_grad()
 def test_mixed_dtypes_and_buffers_are_packed_together() -> None:
     """A block may hold parameters and buffers of several dtypes."""
     model = Stack(3)

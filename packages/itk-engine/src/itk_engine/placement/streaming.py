@@ -49,21 +49,20 @@ class BlockStreamer:
         """
         self._device = device
         self._blocks = list(blocks)
-        self._stays = spread(resident, len(self._blocks))
-        self._packed: dict[int, _Packed] = {}
-        for index, block in enumerate(self._blocks):
-            if recallable or index not in self._stays:
-                self._packed[index] = _Packed.of(block, pinned=device.type == "cuda")
-            else:
-                block.to(device)
-        self._order = [index for index in range(len(self._blocks)) if index not in self._stays]
-        self._slot_count = min(slots, len(self._order))
+        self._slot_count = slots
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._packed: dict[int, _Packed] = {}
         self._slots: list[_Slot] = []
         self._resident_memory: dict[int, Tensor] = {}
         self._hooks: list[RemovableHandle] = []
-        for index in self._order:
-            self._watch(index)
+        stays = spread(resident, len(self._blocks))
+        for index, block in enumerate(self._blocks):
+            if recallable or index not in stays:
+                self._packed[index] = _Packed.of(block, pinned=device.type == "cuda")
+                self._watch(index)
+            else:
+                block.to(device)
+        self._order = [index for index in self._packed if index not in stays]
         self.recall()
 
     @property
@@ -76,15 +75,29 @@ class BlockStreamer:
         """Bytes of host memory that the packed blocks take."""
         return sum(packed.memory.numel() for packed in self._packed.values())
 
+    def keep(self, resident: int) -> None:
+        """Change how many blocks stay on the device, for a generation of another size.
+
+        Raises:
+            ValueError: not every block has a copy on the host (`recallable`).
+        """
+        if len(self._packed) < len(self._blocks):
+            message = "only a recallable streamer can change how many blocks stay"
+            raise ValueError(message)
+        stays = spread(resident, len(self._blocks))
+        self.release()
+        self._order = [index for index in range(len(self._blocks)) if index not in stays]
+        self.recall()
+
     def recall(self) -> None:
         """Take the device memory that `release` gave back; does nothing if it is held."""
         if not self._slots and self._order:
             size = max(self._packed[index].memory.numel() for index in self._order)
             self._slots = [
                 _Slot(memory=torch.empty(size, dtype=torch.uint8, device=self._device))
-                for _ in range(self._slot_count)
+                for _ in range(min(self._slot_count, len(self._order)))
             ]
-        for index in self._stays & self._packed.keys() - self._resident_memory.keys():
+        for index in self._packed.keys() - set(self._order) - self._resident_memory.keys():
             packed = self._packed[index]
             self._resident_memory[index] = packed.memory.to(self._device, non_blocking=True)
             packed.bind(self._resident_memory[index])
@@ -103,7 +116,6 @@ class BlockStreamer:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
-        self._order = []
         self.release()
 
     def _watch(self, index: int) -> None:
@@ -121,6 +133,8 @@ class BlockStreamer:
     def _enter(self, index: int) -> None:
         """Let a block's computation wait for its weights, and bind them."""
         self.recall()
+        if index in self._resident_memory:
+            return
         slot = next((slot for slot in self._slots if slot.holds == index), None)
         if slot is None:
             slot = self._start_afresh(index)
@@ -130,6 +144,8 @@ class BlockStreamer:
 
     def _leave(self, index: int) -> None:
         """Hand the slot to the block after those that are already under way."""
+        if index in self._resident_memory:
+            return
         self._packed[index].bind(self._packed[index].memory)
         slot = next(slot for slot in self._slots if slot.holds == index)
         if self._copies is not None:

@@ -1,0 +1,1 @@
+"""Measures the engine on random weights of the published sizes."""
