@@ -177,14 +177,6 @@ class Settings:
         words="The endpoint's execution timeout. A worker is not told it, so repeat it here; "
         "the smaller of this and the job's `deadline_seconds` counts. Unset: only the job's.",
     )
-    deadline_margin_seconds: float = _setting(
-        "ITK_DEADLINE_MARGIN_SECONDS",
-        parse=_seconds,
-        group="Limits",
-        default=30.0,
-        words="How long before the limit the worker gives up by itself, so that the error still "
-        "leaves; never more than a tenth of the limit.",
-    )
     output_limit_bytes: int = _setting(
         "ITK_OUTPUT_LIMIT_BYTES",
         parse=_count,

@@ -1,0 +1,131 @@
+"""Lists what the contract offers and this worker does not have yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, frozen
+
+from itk_schema import PRESETS, JobInput, Parameters
+
+
+@frozen(kw_only=True)
+class Missing:
+    """One field, when it asks for something that is missing, and what to do instead."""
+
+    field: str
+    asked: Callable[[JobInput, Parameters], bool]
+    instead: str
+
+
+# Whoever builds a feature deletes its row.
+MISSING: tuple[Missing, ...] = (
+    Missing(
+        field="tts_audio",
+        asked=lambda job, _: job.tts_audio is not None,
+        instead="send recorded speech as cond_audio",
+    ),
+    Missing(
+        field="preset",
+        asked=lambda job, _: job.preset is not None and bool(PRESETS[job.preset].loras),
+        instead="use preset draft or quality: this endpoint offers no LoRA",
+    ),
+    Missing(
+        field="loras",
+        asked=lambda job, _: bool(job.loras),
+        instead="leave it out: this endpoint offers no LoRA",
+    ),
+    Missing(
+        field="quant",
+        asked=lambda _, chosen: chosen.quant is not None,
+        instead="leave it out: this endpoint offers no quantised weights",
+    ),
+    Missing(
+        field="quant_dir",
+        asked=lambda _, chosen: chosen.quant_dir is not None,
+        instead="leave it out: weights belong to the endpoint",
+    ),
+    Missing(
+        field="offload_model",
+        asked=lambda _, chosen: chosen.offload_model is True,
+        instead="leave it out: the whole model stays on the device",
+    ),
+    Missing(
+        field="num_persistent_param_in_dit",
+        asked=lambda _, chosen: chosen.num_persistent_param_in_dit is not None,
+        instead="leave it out: the whole model stays on the device",
+    ),
+    Missing(
+        field="fit",
+        asked=lambda _, chosen: chosen.fit != "crop",
+        instead="use crop",
+    ),
+    Missing(
+        field="focus",
+        asked=lambda _, chosen: tuple(chosen.focus) != (0.5, 0.5),
+        instead="leave it out: the middle of the picture is kept",
+    ),
+    Missing(
+        field="camera_motion",
+        asked=lambda _, chosen: chosen.camera_motion != "none",
+        instead="use none",
+    ),
+    Missing(
+        field="split_scenes",
+        asked=lambda _, chosen: chosen.split_scenes,
+        instead="set it to false",
+    ),
+    Missing(
+        field="source_audio",
+        asked=lambda _, chosen: chosen.source_audio != "drop",
+        instead="use drop",
+    ),
+    Missing(
+        field="output_size",
+        asked=lambda _, chosen: chosen.output_size != "bucket",
+        instead="use bucket",
+    ),
+    Missing(
+        field="output_config.playlist",
+        asked=lambda job, _: bool(job.output_config and job.output_config.playlist),
+        instead="leave it out and wait for the finished video",
+    ),
+    Missing(
+        field="output_config.put_url",
+        asked=lambda job, _: bool(job.output_config and job.output_config.put_url),
+        instead="use output_config.store volume or inline",
+    ),
+    Missing(
+        field="webhook",
+        asked=lambda job, _: job.webhook is not None,
+        instead="set the webhook beside input; Runpod calls it when the job ends",
+    ),
+)
+
+
+@define
+class NotAvailableError(Exception):
+    """The job is valid and asks for something that this worker does not have."""
+
+    wishes: tuple[tuple[str, str], ...]  # (path, what to do instead)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{path}: this worker does not have this yet; {instead}"
+            for path, instead in self.wishes
+        )
+
+
+def require_available(job: JobInput, parameters: Parameters, *, path: str = "input") -> None:
+    """Let a job pass that this worker can do.
+
+    Raises:
+        NotAvailableError: names every field that asks for more.
+    """
+    wishes = tuple(
+        (f"{path}.{missing.field}", missing.instead)
+        for missing in MISSING
+        if missing.asked(job, parameters)
+    )
+    if wishes:
+        raise NotAvailableError(wishes)

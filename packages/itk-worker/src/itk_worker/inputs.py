@@ -1,0 +1,191 @@
+"""Brings a job's files into its folder and reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import define, frozen
+
+import itk_media
+from itk_media import LocalFile, MediaError, Track, Waveform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Literal
+
+    import numpy as np
+
+    from itk_media import VideoFrames
+    from itk_schema import JobInput, Parameters
+
+SILENCE = 1e-4  # a largest sample below this is silence, whatever its cause
+MIN_SPEECH_SECONDS = 0.4
+
+
+@define
+class UnusableInputError(Exception):
+    """A file of the job was fetched and cannot be used; the message names its field."""
+
+    message: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Fetch(Protocol):
+    """Makes a local file of a media string."""
+
+    def __call__(
+        self, source: str, *, kind: Literal["picture", "speech", "mask"], into: Path
+    ) -> LocalFile:
+        """Bring what `source` names into the folder `into`; MediaError when that fails."""
+        ...
+
+
+@frozen(kw_only=True)
+class Inputs:
+    """Everything that a job brought, as files; sizes in bytes."""
+
+    picture: LocalFile
+    speeches: tuple[LocalFile, ...]
+    masks: tuple[LocalFile, ...] = ()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the log says of the downloads."""
+        sizes = {
+            "video_bytes": self.picture.bytes,
+            "audio_bytes": sum(speech.bytes for speech in self.speeches),
+        }
+        return sizes | ({"mask_bytes": sum(m.bytes for m in self.masks)} if self.masks else {})
+
+
+@frozen(kw_only=True, eq=False)
+class Heard:
+    """The speech of a job: for the model, and for people."""
+
+    speeches: tuple[Waveform, ...]
+    track: Track
+    warnings: tuple[str, ...]
+
+
+def fetch_inputs(
+    job: JobInput, *, fetch: Fetch, into: Path, check: Callable[[], None], path: str
+) -> Inputs:
+    """Fetch every file that the job names; `check` runs between them and may raise.
+
+    Raises:
+        MediaError: as `fetch` does, with the field's path in front of its message.
+    """
+    assert job.cond_audio is not None  # noqa: S101  require_available saw to it
+
+    def one(source: str, kind: Literal["picture", "speech", "mask"], field: str) -> LocalFile:
+        check()
+        folder = into / field
+        folder.mkdir()
+        with naming(f"{path}.{field}"):
+            return fetch(source, kind=kind, into=folder)
+
+    speech, masks = job.cond_audio, job.masks
+    return Inputs(
+        picture=one(job.cond_video, "picture", "cond_video"),
+        speeches=tuple(
+            one(source, "speech", f"cond_audio.{person}")
+            for person, source in (("person1", speech.person1), ("person2", speech.person2))
+            if source is not None
+        ),
+        masks=tuple(
+            one(source, "mask", f"masks.{person}")
+            for person, source in (
+                (("person1", masks.person1), ("person2", masks.person2)) if masks else ()
+            )
+            if source is not None
+        ),
+    )
+
+
+def see(inputs: Inputs, *, path: str) -> np.ndarray | VideoFrames:
+    """The portrait as uint8 [H, W, 3], or the dub's frames.
+
+    Raises:
+        MediaError: the file cannot be read.
+        UnusableInputError: the file has no picture.
+    """
+    with naming(f"{path}.cond_video"):
+        kind = itk_media.probe(inputs.picture.path).kind
+        if kind == "image":
+            return itk_media.read_image(inputs.picture.path)
+        if kind == "video":
+            return itk_media.open_video(inputs.picture.path)
+    message = f"{path}.cond_video: needs a picture or a video, got a file with sound only"
+    raise UnusableInputError(message, "no_picture")
+
+
+def read_masks(inputs: Inputs, *, path: str) -> tuple[np.ndarray, ...]:
+    """The speakers' masks as bool [H, W]; MediaError when one cannot be read."""
+    masks = []
+    for number, mask in enumerate(inputs.masks, 1):
+        with naming(f"{path}.masks.person{number}"):
+            masks.append(itk_media.read_mask(mask.path))
+    return tuple(masks)
+
+
+def hear(inputs: Inputs, parameters: Parameters, *, path: str) -> Heard:
+    """The speech of one or two people, cut to the part that the job wants.
+
+    Raises:
+        MediaError: a file cannot be read.
+        UnusableInputError: what is left is shorter than 0.4 s.
+    """
+    parts = [
+        _hear_one(speech, parameters, path=f"{path}.cond_audio.person{number}")
+        for number, speech in enumerate(inputs.speeches, 1)
+    ]
+    warnings = tuple(
+        f"cond_audio.person{number} is silent"
+        for number, (speech, _) in enumerate(parts, 1)
+        if float(abs(speech.samples).max(initial=0.0)) < SILENCE
+    )
+    if len(parts) == 1:
+        return Heard(speeches=(parts[0][0],), track=parts[0][1], warnings=warnings)
+    order = 1 if parameters.speaker_order[0] == "person1" else 2
+    (first, track1), (second, track2) = parts
+    speeches, _ = itk_media.mix_speeches(
+        first, second, audio_type=parameters.audio_type, speaker_order=order
+    )
+    _, track = itk_media.mix_speeches(
+        track1, track2, audio_type=parameters.audio_type, speaker_order=order
+    )
+    return Heard(speeches=speeches, track=track.scaled(1.0), warnings=warnings)
+
+
+def _hear_one(file: LocalFile, parameters: Parameters, *, path: str) -> tuple[Waveform, Track]:
+    start, end = parameters.speech_start_seconds, parameters.speech_end_seconds
+    with naming(path):
+        speech = itk_media.read_speech(file.path)
+        track = itk_media.read_track(file.path)
+    left = min(speech.duration_seconds, end or float("inf")) - start
+    if left < MIN_SPEECH_SECONDS:
+        message = (
+            f"{path}: needs at least {MIN_SPEECH_SECONDS:g} s of speech, got {max(left, 0.0):.2f} s"
+        )
+        if start or end:
+            message += " between speech_start_seconds and speech_end_seconds"
+        raise UnusableInputError(message, "too_short")
+    return speech.cut(start, end), track.cut(start, end)
+
+
+class naming:  # noqa: N801  reads as a statement: with naming(field)
+    """Puts the field in front of what a media error says."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, MediaError) and not error.message.startswith(self._path):
+            error.message = f"{self._path}: {error.message}"

@@ -1,0 +1,146 @@
+"""Workers that die, are told to stop, cannot start, or are left alone."""
+
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+from worker_fakes import job_input
+
+from itk_schema import parse_failure, parse_output
+from itk_worker.local import Patience
+
+
+def lives(pid):
+    """Whether a process is there and not a zombie."""
+    with contextlib.suppress(OSError):
+        state = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
+        return state != "Z"
+    return False
+
+
+def group(pid):
+    """Every living process of a worker's group: itself and the SDK's heartbeat."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with contextlib.suppress(OSError):
+                if os.getpgid(int(name)) == pid and lives(int(name)):
+                    found.append(int(name))
+    return found
+
+
+def until(condition, seconds=20):
+    """Wait for something to hold."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def sampling(view):
+    """Whether the job's latest progress is a sampling step."""
+    return "_sampling_" in str(view.get("output"))
+
+
+def test_a_killed_workers_job_is_done_by_the_next_worker(new_endpoint, tmp_path):
+    """The job keeps its id, its keys and its result; the dead worker leaves no process."""
+    endpoint = new_endpoint(extra_environment={"FAKE_MARKER": str(tmp_path / "died")})
+    job_id = endpoint.submit(job_input("[die once]"))
+    until(lambda: endpoint.workers.pids())
+    (first,) = endpoint.workers.pids()
+    view = endpoint.wait(job_id)[-1]
+    assert view["status"] == "COMPLETED"
+    assert parse_output(view["output"]).job_id == job_id
+    assert view["workerId"] == "local-2"
+    assert endpoint.http.get("/health").json()["jobs"]["retried"] == 1
+    assert group(first) == []
+
+
+@pytest.mark.long
+def test_a_job_that_kills_every_worker_is_given_up(new_endpoint):
+    """A poisonous job is handed out a bounded number of times."""
+    endpoint = new_endpoint(patience=Patience(deliveries=2))
+    view = endpoint.finish(job_input("[die]"))
+    assert view["status"] == "FAILED"
+    assert "2 times" in view["error"]
+
+
+def test_sigterm_ends_the_job_with_a_retryable_error(new_endpoint):
+    """The running job says E_INTERRUPTED, the process ends soon, another takes its place."""
+    endpoint = new_endpoint()
+    job_id = endpoint.submit(job_input("[slow]", sample_steps=500))
+    endpoint.wait(job_id, until=sampling)
+    (pid,) = endpoint.workers.pids()
+    began = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    view = endpoint.wait(job_id)[-1]
+    error = parse_failure(view["error"]).error
+    assert (error.code, error.retryable) == ("E_INTERRUPTED", True)
+    assert error.at_stage == "generation_sampling"
+    until(lambda: group(pid) == [], seconds=5)
+    assert time.monotonic() - began < 6
+    until(lambda: endpoint.http.get("/health").json()["workers"]["ready"] == 1)
+    assert endpoint.workers.pids() != (pid,)
+    began = time.monotonic()
+    (idle,) = endpoint.workers.pids()
+    os.kill(idle, signal.SIGTERM)
+    until(lambda: group(idle) == [], seconds=5)
+    assert time.monotonic() - began < 4
+
+
+def test_missing_weights_reach_the_caller_and_name_the_path(new_endpoint):
+    """A worker that cannot load takes no job; the waiting job learns why."""
+    endpoint = new_endpoint(extra_environment={"FAKE_LOAD_ERROR": "1"})
+    view = endpoint.finish(job_input())
+    error = parse_failure(view["error"]).error
+    assert view["status"] == "FAILED"
+    assert (error.code, error.retryable) == ("E_PIPELINE_LOAD", False)
+    assert "/no/such/folder" in error.message
+    assert endpoint.http.get("/health").json()["workers"]["unhealthy"] == 1
+
+
+def test_missing_weights_fail_a_test_run_too(run_fake_worker, tmp_path):
+    """With --test_input @file the job itself says what is missing, and the exit status is 1."""
+    from itk_schema import to_json
+
+    (tmp_path / "job.json").write_text(to_json({"input": job_input()}))
+    ended = run_fake_worker("--test_input", f"@{tmp_path / 'job.json'}", FAKE_LOAD_ERROR="1")
+    assert ended.returncode == 1
+    assert "E_PIPELINE_LOAD" in ended.stdout
+    assert "/no/such/folder" in ended.stdout
+
+
+def test_a_test_run_needs_no_endpoint(run_fake_worker, tmp_path):
+    """--test_input @file runs one job and leaves its files on the volume."""
+    from itk_schema import to_json
+
+    (tmp_path / "job.json").write_text(to_json({"input": job_input()}))
+    ended = run_fake_worker(f"--test_input=@{tmp_path / 'job.json'}")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert list(tmp_path.glob("infinitetalk/local_test/*.mp4"))
+
+
+def test_a_wrong_test_input_is_explained(run_fake_worker):
+    """A file that is not there ends the command with its name and no traceback."""
+    ended = run_fake_worker("--test_input", "@/no/such/file.json")
+    assert ended.returncode != 0
+    assert "/no/such/file.json" in ended.stdout + ended.stderr
+
+
+def test_a_limit_of_the_job_ends_it_with_a_coded_timeout(endpoint):
+    """deadline_seconds less its margin is kept by the worker itself."""
+    view = endpoint.finish(job_input("[slow]", sample_steps=500, deadline_seconds=2))
+    error = parse_failure(view["error"]).error
+    assert (error.code, error.reason) == ("E_TIMEOUT", "deadline")
+
+
+@pytest.mark.long
+def test_the_platforms_timeout_ends_a_job(new_endpoint):
+    """policy.executionTimeout makes it TIMED_OUT, stops the worker's thread, frees the worker."""
+    endpoint = new_endpoint()
+    job = job_input("[slow]", sample_steps=900)
+    view = endpoint.finish(job, policy={"executionTimeout": 5000})
+    assert view["status"] == "TIMED_OUT"
+    assert endpoint.finish(job_input())["status"] == "COMPLETED"
