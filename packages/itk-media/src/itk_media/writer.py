@@ -77,11 +77,12 @@ class VideoWriter:
         import av
 
         try:
-            self._container = av.open(
-                str(self._part), "w", format="mp4", options={"movflags": "+faststart"}
-            )
+            self._part.touch()  # FFmpeg opens it with the first packet, which is late to find out
         except OSError as error:
             raise EncodeError.from_os(error, "the video") from error
+        self._container = av.open(
+            str(self._part), "w", format="mp4", options={"movflags": "+faststart"}
+        )
         self._container.metadata.update({"description": MADE_BY_A_MODEL, **(metadata or {})})
         self._video = self._add_video(quality, speed)
         self._speech = None if track is None else self._add_speech(track)

@@ -38,7 +38,7 @@ def open_container(file: BinaryIO) -> InputContainer:
     av.logging.set_level(None)
     try:
         return av.open(file, mode="r", options=_OPTIONS, metadata_errors="ignore")
-    except av.error.InvalidDataError as error:
+    except (av.error.InvalidDataError, av.error.EOFError) as error:
         message = "the file is damaged, cut short, or not media of an accepted format"
         raise UnreadableMediaError(message) from error
     except (av.error.FFmpegError, ValueError) as error:

@@ -24,40 +24,64 @@ _NOMINAL_RATE = 25.0
 
 @define
 class PacketIndex:
-    """What the packets say, without decoding: span in seconds, count, and where seeks land."""
+    """What the packets say, without decoding: span in seconds, count, and where seeks land.
+
+    ``clockless`` files (AVI, raw streams) carry no presentation times: their frames are
+    counted at the nominal rate and they are read from the beginning.
+    """
 
     start_seconds: float = 0.0
     end_seconds: float = 0.0
     frames: int = 0
+    clockless: bool = False
     keyframes_seconds: list[float] = field(factory=list, repr=False)
 
     @classmethod
     def scan(cls, container: InputContainer, stream: VideoStream, max_frames: int) -> Self:
-        """Read every packet of the stream once."""
+        """Read every packet of the stream once; a file that was cut short is an error."""
         tick = float(stream.time_base or 0)
         step = 1 / float(stream.guessed_rate or _NOMINAL_RATE)
-        first: float | None = None
-        last, count = 0.0, 0
+        start, end, reached = float("inf"), float("-inf"), 0.0
+        count, clockless = 0, container.format.name == "avi"
         keys: list[float] = []
         for packet in container.demux(stream):
-            if packet.size == 0 or packet.is_discard:
+            if packet.size == 0:
+                continue
+            moment = (packet.pts if packet.pts is not None else packet.dts or 0) * tick
+            after = moment + (packet.duration or 0) * tick
+            reached = max(reached, after)
+            if packet.is_discard:
                 continue
             count += 1
             if count > max_frames:
                 raise TooLargeError(f"the video has more than {max_frames} frames")
-            if packet.pts is None:
-                continue
-            moment = packet.pts * tick
-            first = moment if first is None else min(first, moment)
-            last = max(last if count > 1 else moment, moment + (packet.duration or 0) * tick)
+            clockless = clockless or packet.pts is None
+            start, end = min(start, moment), max(end, after)
             if packet.is_keyframe:
                 keys.append(moment)
-        if first is None:
-            return cls(end_seconds=count * step, frames=count)
-        last = max(last, first + step)
+        _check_whole(container, stream, reached)
+        if clockless or not count:
+            return cls(end_seconds=count * step, frames=count, clockless=True)
         return cls(
-            start_seconds=first, end_seconds=last, frames=count, keyframes_seconds=sorted(keys)
+            start_seconds=start,
+            end_seconds=max(end, start + step),
+            frames=count,
+            keyframes_seconds=sorted(keys),
         )
+
+
+def _check_whole(container: InputContainer, stream: VideoStream, reached: float) -> None:
+    """Compare how far the packets reach with the length that the header promises."""
+    promised = float((stream.duration or 0) * (stream.time_base or 0))
+    promised += float((stream.start_time or 0) * (stream.time_base or 0))
+    if not stream.duration and container.duration and len(container.streams) == 1:
+        promised = container.duration / 1e6
+    if reached < promised - max(0.5, 0.02 * promised):
+        message = (
+            f"the video is cut short: its header promises {promised:.1f} s, "
+            f"its pictures end at {reached:.1f} s"
+        )
+        raise UnreadableMediaError(message, "cut_short")
 
 
 class FrameFinder:
@@ -152,7 +176,7 @@ class FrameFinder:
             self._upcoming_moment = self._moment(self._upcoming)
 
     def _moment(self, frame: VideoFrame) -> float:
-        if frame.pts is None or frame.time_base is None:
+        if self.index.clockless or frame.pts is None or frame.time_base is None:
             return self._current_moment + self._step_seconds
         return float(frame.pts * frame.time_base)
 
