@@ -397,7 +397,7 @@ def test_an_inline_result_is_saved(client, endpoint, job, tmp_path):
     assert client.generate(job).video.download(tmp_path / "v.mp4").read_bytes() == b"inline"
 
 
-def test_retry_and_cancel(client, endpoint, job):
+def test_retry_and_cancel(client, job):
     """The other verbs reach the endpoint and return the new state."""
     handle = client.submit(job)
     assert handle.retry().state == JobState.IN_QUEUE

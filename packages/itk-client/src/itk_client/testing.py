@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 
@@ -56,7 +59,10 @@ class FakeEndpoint:
     raise, or a function of the request. `transport` goes into an httpx2 client of either kind.
     """
 
-    def __init__(self, script: Iterable[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, script: Iterable[dict[str, Any]] | None = None, *, files_url: str = FILES_URL
+    ) -> None:
+        self.files_url = files_url
         self.files: dict[str, bytes] = {}
         self.script: list[dict[str, Any]] = (
             list(script) if script is not None else self.usual_script()
@@ -125,10 +131,10 @@ class FakeEndpoint:
                 raise answer
             if answer is not PASS:
                 return answer
-        if request.url.host == "files.fake.test":
-            return self._file(request)
         if request.method == "PUT" and request.url.path.startswith("/files/incoming/"):
             return self._upload(request)
+        if str(request.url).startswith(self.files_url):
+            return self._file(request)
         return self._api(request)
 
     def _api(self, request: httpx2.Request) -> httpx2.Response:
@@ -161,10 +167,11 @@ class FakeEndpoint:
         look = job.looks.pop(0) if len(job.looks) > 1 else job.looks[0]
         if isinstance(look.get("output"), dict) and look["output"].get("job_id") == "":
             look = {**look, "output": {**look["output"], "job_id": job.id}}
-        return reply(200, {**look, "id": job.id})
+        found = to_json({**look, "id": job.id}).replace(FILES_URL, self.files_url)
+        return httpx2.Response(200, text=found, headers={"Content-Type": "application/json"})
 
     def _file(self, request: httpx2.Request) -> httpx2.Response:
-        content = self.files.get(request.url.path.removeprefix("/"))
+        content = self.files.get(request.url.path.rpartition("/")[2])
         if content is None:
             return httpx2.Response(404)
         asked = request.headers.get("range", "")
@@ -180,6 +187,68 @@ class FakeEndpoint:
         name = request.url.path.removeprefix("/files/")
         self.files[name] = request.read()
         return reply(200, {"path": f"/runpod-volume/{name}"})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Passes requests of the network on to a fake endpoint."""
+
+    endpoint: FakeEndpoint
+
+    def answer(self) -> None:
+        """Answer one request of any method."""
+        body = self._body()
+        host = self.headers.get("Host", "localhost")
+        request = httpx2.Request(
+            self.command,
+            f"http://{host}{self.path}",
+            headers=list(self.headers.items()),
+            content=body,
+        )
+        try:
+            found = self.endpoint.transport.handle_request(request)
+        except httpx2.HTTPError:
+            self.close_connection = True
+            return
+        content = found.read()
+        self.send_response(found.status_code)
+        for name, value in found.headers.items():
+            if name.lower() not in {"content-length", "transfer-encoding"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = answer  # noqa: N815  the names that the base class looks for
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
+        """Say nothing."""
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+
+@contextlib.contextmanager
+def served(endpoint: FakeEndpoint) -> Iterator[str]:
+    """Serve a fake endpoint over real HTTP on this machine; gives its base_url."""
+    handler = type("Handler", (_Handler,), {"endpoint": endpoint})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    origin = f"http://127.0.0.1:{server.server_port}"
+    endpoint.files_url = f"{origin}/files/"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"{origin}/v2"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 PASS = httpx2.Response(200)

@@ -88,7 +88,15 @@ def validate(
     flags: JobFlags = _NO_JOB,
     generation: GenerationFlags = _NO_GENERATION,
     storage: StorageFlags = _NO_STORAGE,
-    json: Annotated[bool, Parameter(help="Print the request.", group=OUTCOME, negative="")] = False,
+    json: Annotated[
+        bool,
+        Parameter(
+            help="Print the request.",
+            group=OUTCOME,
+            negative="",
+            show_default=False,
+        ),
+    ] = False,
 ) -> None:
     """Check a job here, without an endpoint, and name everything that is wrong with it."""
     draft = draft_job(
@@ -210,7 +218,10 @@ def demo(
         Path | None, Parameter(help="Folder of the endpoint; a temporary one if absent.")
     ] = None,
     json: Annotated[
-        bool, Parameter(help="Print one JSON object on stdout.", group=OUTCOME, negative="")
+        bool,
+        Parameter(
+            help="Print one JSON object on stdout.", group=OUTCOME, negative="", show_default=False
+        ),
     ] = False,
 ) -> None:
     """Make a talking video on this machine, with your files or the packaged ones.

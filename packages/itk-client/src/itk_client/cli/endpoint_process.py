@@ -86,6 +86,11 @@ class EndpointProcess:
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """The process's number; 0 before and after it."""
+        return self._process.pid if self._process else 0
+
     def address(self) -> Address:
         """Where it listens, after waiting for that.
 

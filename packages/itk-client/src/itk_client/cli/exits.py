@@ -14,6 +14,7 @@ from itk_client.errors import (
     ConnectionFailedError,
     DownloadError,
     ItkError,
+    JobCancelledError,
     JobError,
     JobTimedOutError,
     ResultExpiredError,
@@ -67,9 +68,14 @@ class LeftError(ItkError):
         return f"left; job {self.job_id} is not waited for: itk status {self.job_id}"
 
 
+@define
+class InterruptedJobError(JobCancelledError):
+    """The person cancelled the job with Ctrl-C."""
+
+
 def exit_code(error: Exception) -> int:
     """The code with which a command ends on this error."""
-    if isinstance(error, LeftError):
+    if isinstance(error, LeftError | InterruptedJobError):
         return INTERRUPTED
     return next((code for kind, code in _CODES if isinstance(error, kind)), GENERIC)
 

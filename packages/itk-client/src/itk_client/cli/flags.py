@@ -147,7 +147,10 @@ class EndpointFlags:
         str | None, Parameter(help="Section of the profile file.", group=ENDPOINT)
     ] = None
     json: Annotated[
-        bool, Parameter(help="Print one JSON object on stdout.", group=OUTCOME, negative="")
+        bool,
+        Parameter(
+            help="Print one JSON object on stdout.", group=OUTCOME, negative="", show_default=False
+        ),
     ] = False
 
 

@@ -8,7 +8,7 @@ from itk_client.errors import ItkError, WaitTimeoutError
 from itk_client.events import Finished
 from itk_client.protocol import JobState, JobStatus
 
-from .exits import LeftError
+from .exits import InterruptedJobError, LeftError
 
 if TYPE_CHECKING:
     from itk_client.job import Job, OnEvent
@@ -27,12 +27,16 @@ def follow(
     """The job's end.
 
     Raises:
-        LeftError: when the person left.
+        InterruptedJobError: when the person cancelled the job.
+        LeftError: when the person left it.
     """
     was_asked = False
     while True:
         try:
-            return _watch(job, screen, timeout_seconds=timeout_seconds, on_event=on_event)
+            status = _watch(job, screen, timeout_seconds=timeout_seconds, on_event=on_event)
+            if was_asked and status.state == JobState.CANCELLED:
+                raise InterruptedJobError(job_id=job.id)
+            return status
         except KeyboardInterrupt:
             if was_asked:
                 raise LeftError(job_id=job.id) from None

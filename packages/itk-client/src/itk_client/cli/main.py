@@ -13,7 +13,7 @@ from itk_client.errors import EndpointProcessError, ItkError
 from .exits import INTERRUPTED, MEANINGS, OK, TERMINATED, USAGE, error_object, exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
     from cyclopts import App
@@ -36,18 +36,27 @@ NAMES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it ended."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+
+    def command() -> object:
+        return build_app()(
+            given, exit_on_error=False, print_error=True, result_action="return_value"
+        )
+
+    return run(command, is_json="--json" in given)
+
+
+def run(command: Callable[[], object], *, is_json: bool = False) -> int:
+    """Run something that a person started, say on stderr how it failed, and return its code."""
     from cyclopts import CycloptsError
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with _terminable():
-            code = build_app()(
-                given, exit_on_error=False, print_error=True, result_action="return_value"
-            )
+            code = command()
     except CycloptsError:
         return USAGE
     except ItkError as error:
-        _tell(error, is_json="--json" in given)
+        _tell(error, is_json=is_json)
         return exit_code(error)
     except BrokenPipeError:
         sys.stderr.close()
