@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from attrs import frozen
 from hypothesis import settings
 
+from itk_engine.conditioning import (
+    PromptEncoder,
+    SpeechConfig,
+    SpeechEncoder,
+    TextEncoder,
+    TextEncoderConfig,
+    VisionConfig,
+    VisionEncoder,
+)
+from itk_engine.config import EngineConfig
+from itk_engine.engine import Engine
 from itk_engine.model import DiT, DiTConfig
+from itk_engine.request import GenerationRequest, StillPicture
+from itk_engine.vae import VAE, VAEConfig
+from itk_media import Waveform
+from itk_schema import ModelInfo, Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,3 +116,97 @@ def small_dit() -> Callable[..., DiT]:
 def dit_inputs() -> Callable[..., Inputs]:
     """Return what makes inputs for them."""
     return _dit_inputs
+
+
+@frozen(kw_only=True, eq=False)
+class FewModels:
+    """Every model that the engine uses, in a few dimensions: what `read_models` would give."""
+
+    dit: DiT
+    vae: VAE
+    clip: VisionEncoder
+    prompts: PromptEncoder
+    speech: SpeechEncoder
+    info: ModelInfo
+    bucket_scale: float
+
+
+@pytest.fixture(scope="session")
+def models() -> FewModels:
+    """Return models that are loaded in a moment and paint noise."""
+    vision = VisionConfig(image_size=224, patch_size=14, dim=8, num_heads=2, num_layers=2)
+    text = TextEncoderConfig(
+        vocab_size=128, dim=8, dim_attn=8, dim_ffn=8, num_heads=2, num_layers=1
+    )
+    speech = SpeechConfig(
+        conv_dim=(4,) * 7,
+        hidden_size=4,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=8,
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+    )
+    torch.manual_seed(0)
+    made = FewModels(
+        dit=_small_dit(),
+        vae=VAE(VAEConfig(base_width=4)),
+        clip=VisionEncoder(vision),
+        prompts=PromptEncoder(_letters, TextEncoder(text)),
+        speech=SpeechEncoder(speech),
+        info=ModelInfo(name="few", weights="random", precision="float32"),
+        bucket_scale=0.1,
+    )
+    for part in (made.vae, made.clip, made.prompts.model, made.speech):
+        part.requires_grad_(requires_grad=False).eval()
+    return made
+
+
+def _letters(text: str, *, max_length: int, **_: Any) -> dict[str, list[int]]:
+    ids = [ord(letter) % 126 + 2 for letter in text]
+    return {"input_ids": [*ids[: min(max_length, 5)], 1]}
+
+
+@pytest.fixture
+def engine(models: FewModels) -> Engine:
+    """Return an engine on the CPU with those models."""
+    return Engine(models, EngineConfig(), torch.device("cpu"))
+
+
+@pytest.fixture
+def request_of() -> Callable[..., GenerationRequest]:
+    """Return what makes requests that are generated in a moment."""
+    return _request_of
+
+
+def _request_of(*, seconds: float = 0.6, speakers: int = 1, **changes: Any) -> GenerationRequest:
+    """Return a request for a video of `seconds` at 25 frames a second.
+
+    Parameters of the catalog may be given by name, and fields of the request likewise.
+    """
+    generator = np.random.default_rng(5)
+    picture = generator.integers(0, 255, (70, 60, 3), dtype=np.uint8)
+    fields: dict[str, Any] = {
+        "prompt": "a person speaks",
+        "picture": StillPicture(pixels=picture),
+        "speeches": tuple(
+            Waveform(
+                samples=generator.normal(0, 0.1, round(seconds * 16000)).astype(np.float32),
+                sample_rate=16000,
+            )
+            for _ in range(speakers)
+        ),
+        "seed": 7,
+    }
+    parameters: dict[str, Any] = {
+        "mode": "streaming",
+        "frame_num": 9,
+        "motion_frame": 5,
+        "sample_steps": 2,
+    }
+    for name, value in changes.items():
+        (fields if name in _REQUEST_FIELDS else parameters)[name] = value
+    return GenerationRequest(**fields, parameters=Parameters(**parameters))
+
+
+_REQUEST_FIELDS = {"prompt", "picture", "speeches", "seed", "boxes", "masks", "negative_prompt"}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-from attrs import field, frozen
+from attrs import frozen
 from torch import Tensor
 
 from itk_engine.chunks import Chunk, speech_rows
@@ -26,7 +26,7 @@ from itk_engine.sampling import (
 from itk_engine.vae import VAE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from itk_engine.model import TimeSignal
     from itk_engine.sampling import Noise
@@ -68,7 +68,8 @@ class Scene:
         masks: first speaker, second speaker, background [3, h, w] at latent resolution;
             needed for two speakers.
         colour_strength: 0..1, how far each frame's colours go back to the first picture's.
-        mirror: whether a chunk past the end of a speech hears it backwards.
+        mirrored_from: the first chunk that, past the end of a speech, hears it backwards;
+            in earlier ones its last row stands still.
         reference_skips: let TeaCache count calls as the reference implementation does.
     """
 
@@ -80,7 +81,7 @@ class Scene:
     chunks: tuple[Chunk, ...]
     sampling: Sampling
     colour_strength: float = 1.0
-    mirror: Callable[[Chunk], bool] = field(default=lambda _: True)
+    mirrored_from: int = 0
     reference_skips: bool = False
 
 
@@ -118,7 +119,7 @@ Event: TypeAlias = Conditioned | Stepped | Finished
 
 
 @torch.inference_mode()
-def generate(parts: Parts, scene: Scene, noise: Noise) -> Iterator[Event]:
+def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
     """Make a video chunk after chunk, telling what happens as it happens.
 
     Noise is drawn in a fixed order: the chunk's latent and, from the second chunk on, once
@@ -200,7 +201,8 @@ class _Conditioner:
         dit, scene = self._parts.dit, self._scene
         self._look_at(picture, chunk)
         rows = tuple(
-            speech_rows(chunk, len(speech), mirror=scene.mirror(chunk)) for speech in scene.speeches
+            speech_rows(chunk, len(speech), mirror=chunk.index >= scene.mirrored_from)
+            for speech in scene.speeches
         )
         windows = torch.stack(
             [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from itk_engine.sampling import (
     Branch,
@@ -39,7 +39,7 @@ def prediction(case: Case, bench: Bench) -> list[Check]:
     inner = _Inside(dit)
     time = dit.embed_time(io["in.t"].to(bench.device))
     inner.seen["mid.time_projection"] = time.modulation.flatten(1)
-    checks = []
+    checks: list[Check] = []
     for name, speech in (
         ("out.pred", io["in.audio"]),
         ("out.pred_audio_null", torch.zeros_like(io["in.audio"])[-1:]),
@@ -82,7 +82,7 @@ def skipping(case: Case, bench: Bench) -> list[Check]:
     }
     plans = _plans(case, time, chunks=len(io["in.x"]))
     residuals: dict[int, Tensor] = {}  # the reference keeps them from chunk to chunk
-    velocities = []
+    velocities: list[Tensor] = []
     for latents, plan in zip(io["in.x"], plans, strict=True):
         predictor = Predictor(dit, time=time, conditions=conditions, plan=plan, residuals=residuals)
         for step, latent in enumerate(latents):
@@ -167,7 +167,10 @@ class _Inside:
     def _listen(
         self, module: Any, name: str, pick: Callable[[Any], Tensor] = lambda out: out
     ) -> None:
-        module.register_forward_hook(lambda _module, _inputs, out: self._keep(name, pick(out)))
+        def listening(_module: nn.Module, _inputs: Any, out: Any) -> None:
+            self._keep(name, pick(out))
+
+        module.register_forward_hook(listening)
 
     def _recorded(self, function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
         def listening(*arguments: Any) -> Tensor:

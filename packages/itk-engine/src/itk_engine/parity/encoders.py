@@ -49,7 +49,7 @@ def vae_of(
     bench: Bench,
 ) -> VAE:
     """Return the autoencoder of a case; its statistics are the case's where it has them."""
-    statistics = {}
+    statistics: dict[str, tuple[float, ...]] = {}
     if io is not None and "const.mean" in io:
         statistics = {
             "latent_mean": tuple(io["const.mean"].tolist()),

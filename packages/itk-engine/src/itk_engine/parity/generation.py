@@ -64,13 +64,14 @@ def _scene(case: Case, io: dict[str, Tensor], bench: Bench) -> Scene:
             size, case["bbox"], speakers=len(speeches), margin=kwargs["face_scale"]
         )
         masks = on_latents(regions, place(size, canvas))
+    chunks = _kept_as_the_reference(plan_chunks(frames, plan), case)
     return Scene(
         prompt=io["in.context"],
         negative=io["in.context_null"],
         speeches=speeches,
         picture=_pictures(source, canvas, bench),
         masks=masks,
-        chunks=_kept_as_the_reference(plan_chunks(frames, plan), case),
+        chunks=chunks,
         sampling=Sampling(
             steps=kwargs["sampling_steps"],
             shift=kwargs["shift"],
@@ -87,7 +88,7 @@ def _scene(case: Case, io: dict[str, Tensor], bench: Bench) -> Scene:
             else None,
         ),
         colour_strength=kwargs["color_correction_strength"],
-        mirror=lambda chunk: chunk.last and streaming,
+        mirrored_from=len(chunks) - 1 if streaming else len(chunks),
         reference_skips=True,
     )
 

@@ -1,0 +1,159 @@
+"""Turns a request into what the pipeline needs: features, sizes, chunks."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from itk_engine.chunks import FRAMES_PER_SECOND, Chunk, ChunkPlan, plan_chunks, video_frames
+from itk_engine.errors import InvalidRequestError, SpeechTooShortError
+from itk_engine.framing import Framing, place_regions
+from itk_engine.pipeline import Finished, Scene
+from itk_engine.request import GenerationRequest
+from itk_engine.sampling import Guidance, Sampling, TeaCache
+from itk_media import Waveform, mix_speeches, normalise_loudness
+from itk_schema import Parameters
+
+if TYPE_CHECKING:
+    from itk_engine.weights import Models
+
+SAMPLE_RATE = 16000
+_SHORTEST_SECONDS = 0.4  # what a loudness meter needs
+
+
+@frozen(kw_only=True, eq=False)
+class Prepared:
+    """A request that is ready to be generated, and what its video will be.
+
+    `mixed_speech` is what both speakers say together, at the model's rate; None for one.
+    """
+
+    scene: Scene
+    framing: Framing
+    seed: int
+    frames: int
+    mixed_speech: Waveform | None
+
+    @property
+    def width(self) -> int:
+        """Return the video's width in pixels."""
+        return self.framing.delivered[1]
+
+    @property
+    def height(self) -> int:
+        """Return the video's height in pixels."""
+        return self.framing.delivered[0]
+
+    @property
+    def chunks(self) -> tuple[Chunk, ...]:
+        """Return the chunks that the video is made in."""
+        return self.scene.chunks
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps each chunk takes."""
+        return self.scene.sampling.steps
+
+    @property
+    def frames_per_second(self) -> int:
+        """Return the video's frame rate."""
+        return FRAMES_PER_SECOND
+
+    def deliver(self, event: Finished) -> NDArray[np.uint8]:
+        """Return the frames [F, H, W, 3] that a chunk adds, in the size of the video."""
+        chunk = event.chunk
+        new = event.video[:, chunk.overlap : chunk.overlap + chunk.kept]
+        return self.framing.deliver(new)
+
+
+def prepare(models: "Models", request: GenerationRequest) -> Prepared:
+    """Hear the speech, read the prompts, choose sizes and chunks."""
+    parameters = request.parameters
+    speeches, mixed = _tracks(request)
+    regions_given = bool(request.boxes or request.masks)
+    if len(speeches) == 1 and regions_given:
+        speeches = (speeches[0], np.zeros_like(speeches[0]))
+    features = tuple(models.speech.embed(speech) for speech in speeches)
+    plan = ChunkPlan(frame_num=parameters.frame_num, motion_frame=parameters.motion_frame)
+    frames = video_frames(
+        min(len(feature) for feature in features),
+        plan=plan,
+        streaming=parameters.mode == "streaming",
+        max_frames=parameters.max_frame_num,
+    )
+    framing = Framing.of(request.picture, parameters, frames=frames, scale=models.bucket_scale)
+    masks = None
+    if len(speeches) == 2:
+        masks = place_regions(request, framing)
+    negative = request.negative_prompt
+    return Prepared(
+        scene=Scene(
+            prompt=models.prompts.encode(request.prompt),
+            negative=models.prompts.encode(
+                parameters.negative_prompt if negative is None else negative
+            ),
+            speeches=features,
+            picture=framing.picture,
+            masks=masks,
+            chunks=plan_chunks(frames, plan),
+            sampling=sampling_of(parameters),
+            colour_strength=parameters.color_correction_strength,
+        ),
+        framing=framing,
+        seed=request.seed,
+        frames=frames,
+        mixed_speech=mixed,
+    )
+
+
+def sampling_of(parameters: Parameters) -> Sampling:
+    """Return how these parameters turn noise into a picture."""
+    return Sampling(
+        steps=parameters.sample_steps,
+        shift=parameters.sample_shift,
+        guidance=Guidance(
+            text_scale=parameters.sample_text_guide_scale,
+            speech_scale=parameters.sample_audio_guide_scale,
+            apg=parameters.use_apg,
+            apg_momentum=parameters.apg_momentum,
+            apg_norm_threshold=parameters.apg_norm_threshold,
+        ),
+        teacache=TeaCache(threshold=parameters.teacache_thresh, size=parameters.size)
+        if parameters.use_teacache
+        else None,
+    )
+
+
+def _tracks(request: GenerationRequest) -> tuple[tuple[NDArray[np.float32], ...], Waveform | None]:
+    """Return what each speaker says, at equal loudness and length, and both together."""
+    if not 1 <= len(request.speeches) <= 2:
+        raise InvalidRequestError("speeches", "one or two", str(len(request.speeches)))
+    heard = [
+        Waveform(samples=_loud(speech, place), sample_rate=SAMPLE_RATE)
+        for place, speech in enumerate(request.speeches)
+    ]
+    if len(heard) == 1:
+        return (heard[0].samples,), None
+    parameters = request.parameters
+    both, mixed = mix_speeches(
+        heard[0],
+        heard[1],
+        audio_type=parameters.audio_type,
+        speaker_order=1 if parameters.speaker_order[0] == "person1" else 2,
+    )
+    return tuple(track.samples for track in both), mixed
+
+
+def _loud(speech: Waveform, place: int) -> NDArray[np.float32]:
+    if speech.sample_rate != SAMPLE_RATE:
+        raise InvalidRequestError(
+            f"speeches[{place}]", f"{SAMPLE_RATE} Hz", f"{speech.sample_rate} Hz"
+        )
+    if speech.duration_seconds < _SHORTEST_SECONDS:
+        raise SpeechTooShortError(
+            seconds=speech.duration_seconds,
+            needed_seconds=_SHORTEST_SECONDS,
+            speech=f"speeches[{place}]",
+        )
+    return normalise_loudness(speech.samples, SAMPLE_RATE)
