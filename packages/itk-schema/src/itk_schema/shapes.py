@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from attrs import NOTHING, Attribute, has
 
@@ -41,7 +42,10 @@ def converter() -> "Converter":
     made = Converter()
     for cls, hook in _STRICT.items():
         made.register_structure_hook(cls, hook)
-    made.register_structure_hook(ErrorCode, lambda value, _: ErrorCode(value))
+    made.register_structure_hook(ErrorCode, _code)
+    made.register_structure_hook_func(lambda cls: get_origin(cls) is dict, _free_form)
+    made.register_structure_hook_factory(_is_choice, _choice)
+    made.register_structure_hook_factory(_is_list, lambda cls: _list(made, cls))
     made.register_structure_hook(Box | SpeakerBoxes | None, _regions(made))
     made.register_structure_hook(JobSuccess | JobFailure, _item(made))
     made.register_structure_hook_factory(has, lambda cls: _reader(made, cls))
@@ -52,14 +56,15 @@ def converter() -> "Converter":
 def translated(error: BaseException, *, path: str) -> tuple[Problem, ...]:
     """Say what cattrs' nested errors mean, one problem each, with its path."""
     from cattrs import ClassValidationError, IterableValidationError
+    from cattrs.errors import IterableValidationNote
 
     if not isinstance(error, ClassValidationError | IterableValidationError):
         return (_one_problem(error, path=path),)
     found: list[Problem] = []
     placed, loose = error.group_exceptions()
     for inner, note in placed:
-        place = getattr(note, "index", None)
-        here = f"{path}.{getattr(note, 'name', '')}" if place is None else f"{path}[{place}]"
+        indexed = isinstance(note, IterableValidationNote)
+        here = f"{path}[{note.index}]" if indexed else f"{path}.{note.name}"
         found.extend(translated(inner, path=here))
     for inner in loose:
         found.extend(translated(inner, path=path))
@@ -101,6 +106,51 @@ _STRICT: dict[type[Any], Callable[[Any, Any], Any]] = {
     int: _strict(_whole, "a whole number"),
     float: _strict(_number, "a number"),
 }
+
+
+def _code(value: Any, _: Any) -> ErrorCode:
+    if not isinstance(value, str) or value not in ErrorCode.__members__:
+        raise UnfitError("a known code", value)
+    return ErrorCode(value)
+
+
+def _free_form(value: Any, _: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UnfitError("an object", value)
+    return value
+
+
+def _is_choice(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal
+
+
+def _choice(annotation: Any) -> Callable[[Any, Any], Any]:
+    choices = get_args(annotation)
+
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, str) or value not in choices:
+            raise UnfitError(f"one of {', '.join(choices)}", value)
+        return value
+
+    return read
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple and get_args(annotation)[-1] is Ellipsis
+
+
+def _list(made: "Converter", annotation: Any) -> Callable[[Any, Any], Any]:
+    """Return a function that reads a list; cattrs alone would take a text for one."""
+    entry: Any = get_args(annotation)[0]
+    listed: Any = GenericAlias(list, (entry,))
+    inner: Any = made.get_structure_hook(listed)
+
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise UnfitError("a list", value)
+        return tuple(inner(value, listed))
+
+    return read
 
 
 def _regions(made: "Converter") -> Callable[[Any, Any], Any]:
@@ -167,8 +217,8 @@ def _writer(made: "Converter", cls: type[Any]) -> Callable[[Any], Any]:
 def _takes_null(attribute: "Attribute[Any]") -> bool:
     try:
         return kind_of(attribute).nullable
-    except TypeError:  # free-form data, which may be null
-        return True
+    except TypeError:  # free-form data
+        return False
 
 
 def _unscaled(attribute: "Attribute[Any]") -> Callable[[Any, Any], Any]:

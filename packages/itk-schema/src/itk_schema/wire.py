@@ -35,7 +35,9 @@ def parse_request(raw: Any) -> JobRequest:
     if not isinstance(raw, dict):
         report.add("request", needed="an object with input", came=short(raw))
         report.finish()
-    good, cls = _check_input(raw.get("input"), report=report)
+    if "input" not in raw:
+        report.add("input", needed="an object", came="nothing", hint="the job goes under input")
+    good, cls = _check_input(raw.get("input", {}), report=report)
     outer = _check_outer({key: value for key, value in raw.items() if key != "input"}, report)
     report.finish()
     policy = outer.get("policy")
