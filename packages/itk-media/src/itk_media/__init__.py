@@ -18,6 +18,7 @@ from .image import read_image, read_mask
 from .loudness import loudness_gain, normalise_loudness
 from .mixing import mix_speeches, resample
 from .probe import MediaProbe, probe
+from .rules import DownloadRules
 from .sandbox import DecoderLimits
 from .sniff import FileType, sniff
 from .speech import read_speech, read_track
@@ -31,6 +32,7 @@ __all__ = [
     "DecoderError",
     "DecoderLimits",
     "DownloadError",
+    "DownloadRules",
     "EncodeError",
     "Fetcher",
     "FileType",
