@@ -22,7 +22,7 @@ import itk_client, itk_client.cli, itk_client.testing
 import itk_client.cli.commands, itk_client.cli.demo, itk_client.cli.endpoint_process
 assert itk_client.cli.main(["generate", "--help"]) == 0
 endpoint = itk_client.testing.FakeEndpoint()
-with itk_client.testing.served(endpoint) as base_url, itk_client.Client(base_url=base_url) as client:
+with itk_client.testing.served(endpoint) as url, itk_client.Client(base_url=url) as client:
     client.generate({"prompt": "x", "cond_video": "https://e.com/a.png",
                      "cond_audio": {"person1": "https://e.com/a.wav"}})
 """

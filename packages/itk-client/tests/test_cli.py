@@ -31,6 +31,7 @@ FAKE = HERE / "fake_local_endpoint.py"
 def running(monkeypatch):
     """A fake endpoint over real HTTP, to which the command line is pointed."""
     endpoint = FakeEndpoint()
+    endpoint.script = [endpoint.script[0], *endpoint.script[-2:]]
     endpoint.takes_uploads = True
     with served(endpoint) as base_url:
         monkeypatch.setenv("ITK_BASE_URL", base_url)
@@ -59,14 +60,11 @@ def test_help_is_quick():
         "sys.stderr.write(str(time.process_time()))\n"
         "sys.exit(code)\n"
     )
-    times = []
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True
-        )
-        times.append(float(done.stderr))
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert "demo" in done.stdout
-    assert min(times) < 1.0
+    assert float(done.stderr) < 1.0
 
 
 def test_every_parameter_is_a_flag(capsys, monkeypatch):
@@ -246,7 +244,7 @@ def test_the_demo_leaves_three_files(tmp_path, capsys):
 def test_a_demo_endpoint_that_fails_shows_its_log(tmp_path, mode, words):
     """An endpoint that does not start or dies ends the demo with the end of its log."""
     with pytest.raises(EndpointProcessError, match=words) as caught:
-        demo(tmp_path, mode, start_seconds=1.5 if mode == "silent" else 60)
+        demo(tmp_path, mode, start_seconds=0.7 if mode == "silent" else 60)
     assert f"log of a {mode} endpoint" in caught.value.log_tail
 
 

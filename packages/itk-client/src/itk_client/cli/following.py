@@ -34,9 +34,6 @@ def follow(
     while True:
         try:
             status = _watch(job, screen, timeout_seconds=timeout_seconds, on_event=on_event)
-            if was_asked and status.state == JobState.CANCELLED:
-                raise InterruptedJobError(job_id=job.id)
-            return status
         except KeyboardInterrupt:
             if was_asked:
                 raise LeftError(job_id=job.id) from None
@@ -46,6 +43,10 @@ def follow(
                 _cancel(job, screen)
             except KeyboardInterrupt:
                 raise LeftError(job_id=job.id) from None
+        else:
+            if was_asked and status.state == JobState.CANCELLED:
+                raise InterruptedJobError(job_id=job.id)
+            return status
 
 
 def describe(result: Result | BatchResult, status: JobStatus | None = None) -> dict[str, Any]:
