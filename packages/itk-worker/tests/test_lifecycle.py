@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from worker_fakes import job_input
@@ -14,20 +15,21 @@ from itk_worker.local import Patience
 
 def lives(pid):
     """Whether a process is there and not a zombie."""
-    with contextlib.suppress(OSError):
-        state = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
-        return state != "Z"
-    return False
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def group(pid):
     """Every living process of a worker's group: itself and the SDK's heartbeat."""
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                if os.getpgid(int(name)) == pid and lives(int(name)):
-                    found.append(int(name))
+                if os.getpgid(int(entry.name)) == pid and lives(int(entry.name)):
+                    found.append(int(entry.name))
     return found
 
 
@@ -48,7 +50,7 @@ def test_a_killed_workers_job_is_done_by_the_next_worker(new_endpoint, tmp_path)
     """The job keeps its id, its keys and its result; the dead worker leaves no process."""
     endpoint = new_endpoint(extra_environment={"FAKE_MARKER": str(tmp_path / "died")})
     job_id = endpoint.submit(job_input("[die once]"))
-    until(lambda: endpoint.workers.pids())
+    until(endpoint.workers.pids)
     (first,) = endpoint.workers.pids()
     view = endpoint.wait(job_id)[-1]
     assert view["status"] == "COMPLETED"
@@ -81,12 +83,17 @@ def test_sigterm_ends_the_job_with_a_retryable_error(new_endpoint):
     assert error.at_stage == "generation_sampling"
     until(lambda: group(pid) == [], seconds=5)
     assert time.monotonic() - began < 6
+    until(lambda: endpoint.workers.pids() not in {(), (pid,)})
+
+
+def test_sigterm_ends_an_idle_worker_at_once(new_endpoint):
+    """It does not wait for its open long polls, which would bring jobs that it cannot do."""
+    endpoint = new_endpoint(patience=Patience(poll_seconds=60.0))
     until(lambda: endpoint.http.get("/health").json()["workers"]["ready"] == 1)
-    assert endpoint.workers.pids() != (pid,)
+    (pid,) = endpoint.workers.pids()
     began = time.monotonic()
-    (idle,) = endpoint.workers.pids()
-    os.kill(idle, signal.SIGTERM)
-    until(lambda: group(idle) == [], seconds=5)
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: group(pid) == [], seconds=5)
     assert time.monotonic() - began < 4
 
 
@@ -131,7 +138,7 @@ def test_a_wrong_test_input_is_explained(run_fake_worker):
 
 def test_a_limit_of_the_job_ends_it_with_a_coded_timeout(endpoint):
     """deadline_seconds less its margin is kept by the worker itself."""
-    view = endpoint.finish(job_input("[slow]", sample_steps=500, deadline_seconds=2))
+    view = endpoint.finish(job_input("[slow]", sample_steps=100, deadline_seconds=4))
     error = parse_failure(view["error"]).error
     assert (error.code, error.reason) == ("E_TIMEOUT", "deadline")
 
