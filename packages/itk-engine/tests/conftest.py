@@ -125,7 +125,7 @@ class FewModels:
     dit: DiT
     vae: VAE
     clip: VisionEncoder
-    prompts: PromptEncoder
+    text: PromptEncoder
     speech: SpeechEncoder
     info: ModelInfo
     bucket_scale: float
@@ -135,7 +135,7 @@ class FewModels:
 def models() -> FewModels:
     """Return models that are loaded in a moment and paint noise."""
     vision = VisionConfig(image_size=224, patch_size=14, dim=8, num_heads=2, num_layers=2)
-    text = TextEncoderConfig(
+    texts = TextEncoderConfig(
         vocab_size=128, dim=8, dim_attn=8, dim_ffn=8, num_heads=2, num_layers=1
     )
     speech = SpeechConfig(
@@ -152,12 +152,12 @@ def models() -> FewModels:
         dit=_small_dit(),
         vae=VAE(VAEConfig(base_width=4)),
         clip=VisionEncoder(vision),
-        prompts=PromptEncoder(_letters, TextEncoder(text)),
+        text=PromptEncoder(_letters, TextEncoder(texts)),
         speech=SpeechEncoder(speech),
         info=ModelInfo(name="few", weights="random", precision="float32"),
         bucket_scale=0.1,
     )
-    for part in (made.vae, made.clip, made.prompts.model, made.speech):
+    for part in (made.vae, made.clip, made.text.model, made.speech):
         part.requires_grad_(requires_grad=False).eval()
     return made
 

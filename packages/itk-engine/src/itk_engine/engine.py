@@ -206,7 +206,7 @@ class _Watch:
                 GenerationProgress(
                     stage=stage,
                     chunk=chunk,
-                    chunks=len(self._prepared.chunks),
+                    chunks=self._prepared.chunks,
                     step=step,
                     steps=self._prepared.steps,
                 )

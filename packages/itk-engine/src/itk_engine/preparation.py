@@ -6,7 +6,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from itk_engine.chunks import FRAMES_PER_SECOND, Chunk, ChunkPlan, plan_chunks, video_frames
+from itk_engine.chunks import FRAMES_PER_SECOND, ChunkPlan, plan_chunks, video_frames
 from itk_engine.errors import InvalidRequestError, SpeechTooShortError
 from itk_engine.framing import Framing, place_regions
 from itk_engine.pipeline import Finished, Scene
@@ -46,9 +46,9 @@ class Prepared:
         return self.framing.delivered[0]
 
     @property
-    def chunks(self) -> tuple[Chunk, ...]:
-        """Return the chunks that the video is made in."""
-        return self.scene.chunks
+    def chunks(self) -> int:
+        """Return in how many chunks the video is made."""
+        return len(self.scene.chunks)
 
     @property
     def steps(self) -> int:
@@ -89,8 +89,8 @@ def prepare(models: "Models", request: GenerationRequest) -> Prepared:
     negative = request.negative_prompt
     return Prepared(
         scene=Scene(
-            prompt=models.prompts.encode(request.prompt),
-            negative=models.prompts.encode(
+            prompt=models.text.encode(request.prompt),
+            negative=models.text.encode(
                 parameters.negative_prompt if negative is None else negative
             ),
             speeches=features,

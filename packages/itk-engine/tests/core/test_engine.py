@@ -43,7 +43,7 @@ def test_the_video_is_as_long_as_what_was_prepared(
     """Chunk after chunk gives every frame of the speech, in the size that was announced."""
     prepared = engine.prepare(request_of(seconds=seconds, **changes))
     made = list(engine.generate(prepared))
-    assert (prepared.frames, len(prepared.chunks)) == (frames, chunks)
+    assert (prepared.frames, prepared.chunks) == (frames, chunks)
     assert [chunk.index for chunk in made] == list(range(chunks))
     video = np.concatenate([chunk.frames for chunk in made])
     assert video.shape == (frames, prepared.height, prepared.width, 3)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from itk_engine.chunks import Chunk, ChunkPlan, plan_chunks, video_frames
+from itk_engine.chunks import ChunkPlan, plan_chunks, video_frames
 from itk_engine.conditioning import bucket_for, normalise, place, resize_and_crop
 from itk_engine.conditioning.regions import on_latents
 from itk_engine.pipeline import Conditioned, Finished, Parts, Scene, Stepped, generate
@@ -43,7 +43,10 @@ def generation(case: Case, bench: Bench) -> list[Check]:
     noise = RecordedNoise(io[name] for name in sorted(io) if name.startswith("in.draw."))
     for event in generate(parts, scene, noise):
         recording.hear(event)
-    return recording.verdicts()
+    if len({len(speech) for speech in scene.speeches}) == 1:
+        kept = sum(chunk.kept for chunk in scene.chunks)
+        recording.checks.append(equal("frames of the video", kept, case["out_frames"]))
+    return recording.verdicts(frames=case["out_frames"])
 
 
 def _scene(case: Case, io: dict[str, Tensor], bench: Bench) -> Scene:
@@ -64,7 +67,7 @@ def _scene(case: Case, io: dict[str, Tensor], bench: Bench) -> Scene:
             size, case["bbox"], speakers=len(speeches), margin=kwargs["face_scale"]
         )
         masks = on_latents(regions, place(size, canvas))
-    chunks = _kept_as_the_reference(plan_chunks(frames, plan), case)
+    chunks = plan_chunks(frames, plan)
     return Scene(
         prompt=io["in.context"],
         negative=io["in.context_null"],
@@ -91,14 +94,6 @@ def _scene(case: Case, io: dict[str, Tensor], bench: Bench) -> Scene:
         mirrored_from=len(chunks) - 1 if streaming else len(chunks),
         reference_skips=True,
     )
-
-
-def _kept_as_the_reference(chunks: tuple[Chunk, ...], case: Case) -> tuple[Chunk, ...]:
-    """Let the last chunk keep what the record has of it."""
-    import attrs
-
-    before = sum(chunk.kept for chunk in chunks[:-1])
-    return (*chunks[:-1], attrs.evolve(chunks[-1], kept=case["out_frames"] - before))
 
 
 def _speeches(io: dict[str, Tensor]) -> tuple[Tensor, ...]:
@@ -162,12 +157,11 @@ class _Recording:
         elif isinstance(event, Finished):
             self._compare(f"{name}.latents_in", torch.stack(self._latents[:-1]))
             self._compare(f"{name}.latent_final", self._latents[-1])
-            chunk = event.chunk
-            self._video.append(event.video[:, chunk.overlap : chunk.overlap + chunk.kept])
+            self._video.append(event.video[:, event.chunk.overlap :])
 
-    def verdicts(self) -> list[Check]:
-        """Return every comparison, the video's last."""
-        video = torch.cat(self._video, dim=1)
+    def verdicts(self, *, frames: int) -> list[Check]:
+        """Return every comparison, last that of the video, which has so many frames."""
+        video = torch.cat(self._video, dim=1)[:, :frames]
         self._compare("out.video", video)
         self._compare("out.video_sub2", video[:, :, ::2, ::2])
         return self.checks
