@@ -446,7 +446,7 @@ def test_a_mask_must_be_a_picture_and_speech_must_sound(tmp_path):
     """The kind decides what types will do."""
     inline = "data:;base64," + base64.b64encode(PNG).decode()
     assert fetch(Fetcher(), inline, tmp_path, "mask").mime == "image/png"
-    with pytest.raises(UnsupportedMediaError, match="a sound file .* got image/png"):
+    with pytest.raises(UnsupportedMediaError, match=r"a sound file .* got image/png"):
         Fetcher().fetch(inline, kind="speech", into=tmp_path)
 
 

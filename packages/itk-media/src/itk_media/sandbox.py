@@ -68,8 +68,8 @@ class Decoder:
 
     def __init__(self, path: Path, task: str, limits: DecoderLimits, **order: Any) -> None:
         self._limits = limits
-        log = tempfile.TemporaryFile()  # noqa: SIM115  closed by _Child.stop
         with _open_regular(path) as file:
+            log = tempfile.TemporaryFile()  # noqa: SIM115  closed by _Child.stop
             self._child = _Child(_start(file.fileno(), log), log)
         self._stop = weakref.finalize(self, self._child.stop)
         self._buffer = bytearray()
@@ -84,6 +84,11 @@ class Decoder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._child.process.pid
+
     def close(self) -> None:
         """End the process; harmless when it has ended."""
         self._stop()
@@ -91,7 +96,7 @@ class Decoder:
     def send(self, order: dict[str, Any]) -> None:
         """Ask for something; the answer is read by ``facts`` and ``data``."""
         if not self._stop.alive:
-            raise ValueError("the decoder is closed")
+            raise DecoderError("the decoder of this file has ended", "decoder_ended")
         pipe = self._child.process.stdin
         assert pipe is not None  # noqa: S101  asked for a pipe
         try:
@@ -183,7 +188,7 @@ def redact(text: str) -> str:
 def _start(descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start the decoder with one open file and none of our environment."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-m", "itk_media.decoder", str(descriptor)],
+        [sys.executable, "-I", "-B", "-m", "itk_media.decoder", str(descriptor)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -203,9 +208,8 @@ def _open_regular(path: Path) -> IO[bytes]:
     except (OSError, ValueError) as error:
         message = f"the file cannot be opened: {getattr(error, 'strerror', error)}"
         raise InvalidSourceError(message, "not_found") from error
-    file = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
+        os.close(descriptor)
         raise InvalidSourceError("the source is not a regular file", "not_regular")
     os.set_blocking(descriptor, True)
-    return file
+    return os.fdopen(descriptor, "rb")
