@@ -1,5 +1,6 @@
 """What can go wrong with a job, as codes and as exceptions that carry facts."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from attrs import field, frozen
@@ -142,11 +143,15 @@ class Problem:
         return f"{self.path}: needs {self.needed}, got {self.came}{hint}"
 
 
+def _as_tuple(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    return tuple(problems)
+
+
 @frozen
 class InvalidJobError(ValueError):
     """A job, request or result that does not follow the contract, with every problem found."""
 
-    problems: tuple[Problem, ...] = field(converter=tuple)
+    problems: tuple[Problem, ...] = field(converter=_as_tuple)
 
     def __str__(self) -> str:
         listed = "\n".join(str(problem) for problem in self.problems[:MAX_LISTED_PROBLEMS])

@@ -1,6 +1,7 @@
 """JSON in and out: the only module that knows it."""
 
 import json
+from collections import Counter
 from typing import Any, TypeVar
 
 from .agreement import AGREEMENTS, OTHER_NAMES
@@ -252,7 +253,6 @@ def _whole(digits: str) -> int:
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
-        twin = next(name for name, _ in pairs if name in seen or seen.add(name))
+        (twin, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise _not_json("every field once", f"{short(twin)} twice")
     return found
