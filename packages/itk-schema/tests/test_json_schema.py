@@ -68,6 +68,7 @@ FAULTS: list[dict[str, Any]] = [
 def test_the_schema_is_a_schema() -> None:
     """It obeys draft 2020-12 and describes every field."""
     jsonschema.Draft202012Validator.check_schema(itk_schema.json_schema())
+    jsonschema.Draft202012Validator.check_schema(itk_schema.result_schema())
     definitions = itk_schema.json_schema()["$defs"]
     assert set(definitions) == {
         "Batch", "CondAudio", "JobInput", "Masks", "OutputConfig", "Policy", "SpeakerBoxes",

@@ -3,6 +3,7 @@
 from typing import Any
 
 import attrs
+import jsonschema
 import pytest
 
 import itk_schema
@@ -19,6 +20,7 @@ from itk_schema import (
     VideoArtifact,
 )
 
+RESULTS = jsonschema.Draft202012Validator(itk_schema.result_schema())
 SUCCESS = JobSuccess(
     job_id="job-1",
     video=VideoArtifact(url="https://example.com/v.mp4", bytes=3, sha256="00", frames=81),
@@ -54,7 +56,8 @@ def problems(raw: Any) -> list[str]:
     ids=["success", "failure", "batch"],
 )
 def test_results_survive_the_round_trip(result: Any) -> None:
-    """What is written is read back the same."""
+    """What is written is read back the same, and is what the JSON Schema describes."""
+    RESULTS.validate(itk_schema.dump(result))
     assert itk_schema.parse_output(itk_schema.dump(result)) == result
     assert itk_schema.parse_output(itk_schema.parse_json(itk_schema.to_json(result))) == result
 
@@ -214,6 +217,7 @@ def test_progress_survives_the_round_trip() -> None:
     progress = Progress(stage="chunk_0_decode", pct=79.5, job_id="a", seq=4, details={"chunk": 0})
     plain = itk_schema.dump(progress)
     assert plain["type"] == "progress"
+    RESULTS.validate(plain)
     assert "item_id" not in plain
     assert itk_schema.parse_progress({**plain, "mood": "good"}) == progress
     item = attrs.evolve(progress, item_id="x", item_index=1)

@@ -16,7 +16,7 @@ from .job import (
     Policy,
     SpeakerBoxes,
 )
-from .json_schema import json_schema
+from .json_schema import json_schema, result_schema
 from .output import (
     BatchOutput,
     Diagnostics,
@@ -145,6 +145,7 @@ __all__ = [
     "read_chunk_stage",
     "resolve_parameters",
     "resolve_seed",
+    "result_schema",
     "safe_name",
     "stage_percentage",
     "time_limit_seconds",

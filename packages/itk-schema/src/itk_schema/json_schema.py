@@ -1,5 +1,6 @@
 """The contract as a JSON Schema (draft 2020-12), made from the same classes as the parser."""
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import NOTHING, Attribute
@@ -7,7 +8,9 @@ from attrs import NOTHING, Attribute
 from .catalog import BY_NAME
 from .checks import bounds
 from .job import JobInput, JobRequest
-from .kinds import Kind, fields_of, kind_of
+from .kinds import Kind, describe, fields_of, kind_of
+from .output import BatchOutput, JobFailure, JobSuccess
+from .progress import Progress
 from .rules import NO_RULE, Rule, rule_of, wire_name
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -16,35 +19,47 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a request; the parser accepts nothing that it refuses."""
     named: dict[str, Any] = {}
-    body = _object(JobRequest, named=named)
-    return {
-        "$schema": DIALECT,
-        "title": "A job of InfiniteTalk on Runpod Serverless",
-        **body,
-        "$defs": dict(sorted(named.items())),
-    }
+    body = _object(JobRequest, named=named, strict=True)
+    return _whole("A job of InfiniteTalk on Runpod Serverless", body, named=named)
 
 
-def _object(cls: type[Any], *, named: dict[str, Any]) -> dict[str, Any]:
-    properties = {
-        wire_name(attribute): _field(attribute, named=named) for attribute in fields_of(cls)
+def result_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what stands in a job's output: a result, or progress before it.
+
+    A failed job's output is the text under `error`, read as JSON. Fields of a newer worker are
+    allowed for.
+    """
+    named: dict[str, Any] = {}
+    kinds = [describe(cls) for cls in (JobSuccess, JobFailure, BatchOutput, Progress)]
+    body = {"anyOf": [_reference(kind, named=named, strict=False) for kind in kinds]}
+    return _whole("What a worker of InfiniteTalk on Runpod Serverless answers", body, named=named)
+
+
+def _whole(title: str, body: dict[str, Any], *, named: dict[str, Any]) -> dict[str, Any]:
+    return {"$schema": DIALECT, "title": title, **body, "$defs": dict(sorted(named.items()))}
+
+
+def _object(cls: type[Any], *, named: dict[str, Any], strict: bool) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object", "description": (cls.__doc__ or "").split("\n")[0]}
+    schema["properties"] = {
+        wire_name(attribute): _field(attribute, named=named, strict=strict)
+        for attribute in fields_of(cls)
     }
     required = [
         wire_name(attribute) for attribute in fields_of(cls) if attribute.default is NOTHING
     ]
-    schema: dict[str, Any] = {"type": "object", "description": (cls.__doc__ or "").split("\n")[0]}
-    schema["properties"] = properties
     if required:
         schema["required"] = required
-    schema["additionalProperties"] = False
+    if strict:
+        schema["additionalProperties"] = False
     if cls is JobInput:
         schema["oneOf"] = [_speech("cond_audio"), _speech("tts_audio")]
     return schema
 
 
-def _field(attribute: "Attribute[Any]", *, named: dict[str, Any]) -> dict[str, Any]:
+def _field(attribute: "Attribute[Any]", *, named: dict[str, Any], strict: bool) -> dict[str, Any]:
     rule, kind = rule_of(attribute), kind_of(attribute)
-    facts = _kind(kind, rule, named=named)
+    facts = _kind(kind, rule, named=named, strict=strict)
     schema = {"anyOf": [facts, {"type": "null"}]} if kind.nullable else facts
     if rule.help:
         schema = {"description": rule.help, **schema}
@@ -55,38 +70,46 @@ def _field(attribute: "Attribute[Any]", *, named: dict[str, Any]) -> dict[str, A
     return schema
 
 
-def _kind(kind: Kind, rule: Rule, *, named: dict[str, Any]) -> dict[str, Any]:
+def _kind(kind: Kind, rule: Rule, *, named: dict[str, Any], strict: bool) -> dict[str, Any]:
     if kind.name == "object":
-        return _reference(kind, named=named)
+        return _reference(kind, named=named, strict=strict)
     if kind.name == "either":
-        return {"anyOf": [_kind(option, rule, named=named) for option in kind.items]}
+        options = [_kind(option, rule, named=named, strict=strict) for option in kind.items]
+        return {"anyOf": options}
     if kind.name == "list":
-        return _list(kind, rule, named=named)
-    if kind.name == "choice":
-        return {"enum": list(kind.choices)}
-    if kind.name == "text":
-        return _text(rule)
-    return {"type": "boolean"} if kind.name == "boolean" else _number(kind, rule)
+        return _list(kind, rule, named=named, strict=strict)
+    if kind.name in ("integer", "number"):
+        return _number(kind, rule)
+    return _text(rule) if kind.name == "text" else _SIMPLE[kind.name](kind)
 
 
-def _reference(kind: Kind, *, named: dict[str, Any]) -> dict[str, Any]:
+_SIMPLE: dict[str, Callable[[Kind], dict[str, Any]]] = {
+    "choice": lambda kind: {"enum": list(kind.choices)},
+    "boolean": lambda _: {"type": "boolean"},
+    "free": lambda _: {"type": "object"},
+    "any": lambda _: {},
+}
+
+
+def _reference(kind: Kind, *, named: dict[str, Any], strict: bool) -> dict[str, Any]:
     assert kind.cls is not None  # noqa: S101  describe() gave every object its class
     name = kind.cls.__name__
     if name not in named:
         named[name] = {}
-        named[name] = _object(kind.cls, named=named)
+        named[name] = _object(kind.cls, named=named, strict=strict)
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _list(kind: Kind, rule: Rule, *, named: dict[str, Any]) -> dict[str, Any]:
+def _list(kind: Kind, rule: Rule, *, named: dict[str, Any], strict: bool) -> dict[str, Any]:
     each = rule.each or NO_RULE
     schema: dict[str, Any] = {"type": "array"}
+    items = [_kind(item, each, named=named, strict=strict) for item in kind.items]
     if kind.fixed:
-        schema["prefixItems"] = [_kind(item, each, named=named) for item in kind.items]
+        schema["prefixItems"] = items
         schema["items"] = False
-        schema["minItems"] = len(kind.items)
+        schema["minItems"] = len(items)
     else:
-        schema["items"] = _kind(kind.items[0], each, named=named)
+        (schema["items"],) = items
         if rule.min_length is not None:
             schema["minItems"] = rule.min_length
         if rule.max_length is not None:

@@ -1,5 +1,6 @@
 """What a type annotation of the contract means: a number, a choice, a list, an object."""
 
+from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
@@ -7,10 +8,17 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 from attrs import Attribute, fields, frozen, has
 
 KindName: TypeAlias = Literal[
-    "integer", "number", "boolean", "text", "choice", "object", "list", "either"
+    "integer", "number", "boolean", "text", "choice", "object", "list", "either", "free", "any"
 ]
 
-_PLAIN: dict[Any, KindName] = {int: "integer", float: "number", bool: "boolean", str: "text"}
+_PLAIN: dict[Any, KindName] = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "text",
+    dict[str, Any]: "free",
+    Any: "any",
+}
 
 
 @frozen(kw_only=True)
@@ -44,6 +52,8 @@ def describe(annotation: Any) -> Kind:
         return Kind(name="object", cls=annotation)
     if origin is Literal:
         return Kind(name="choice", choices=arguments)
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return Kind(name="choice", choices=tuple(member.value for member in annotation))
     if origin is tuple:
         return _list_of(arguments)
     if origin in (Union, UnionType):

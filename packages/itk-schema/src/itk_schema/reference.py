@@ -14,7 +14,7 @@ from .catalog import BY_NAME, PARAMETERS, Parameter
 from .checks import needed_words
 from .errors import ErrorCode
 from .job import Batch, JobInput, Masks, Policy, SpeakerBoxes
-from .json_schema import json_schema
+from .json_schema import json_schema, result_schema
 from .kinds import fields_of, kind_of
 from .presets import PRESETS
 from .progress import STAGE_PERCENTAGES
@@ -60,7 +60,8 @@ A parameter takes the value that the job gives, else the one of its preset, else
 _ERROR_WORDS = """\
 A failed job carries `error` with `code`, `message`, `reason` (a finer word), `retryable`,
 `at_stage`, `cause_class`, `cause_message` and `hint`. *Retry* below is the usual answer;
-`retryable` in the error itself counts.
+`retryable` in the error itself counts. [result.schema.json](result.schema.json) describes every
+answer of a worker for programs.
 """
 _STAGE_WORDS = """\
 Between `generation_started` and `muxing_started` come `chunk_{k}_preprocess`,
@@ -76,6 +77,7 @@ def pages() -> dict[str, str]:
         "parameters.md": parameters_page(),
         "errors.md": errors_page(),
         "job.schema.json": to_json(json_schema(), indent=2) + "\n",
+        "result.schema.json": to_json(result_schema(), indent=2) + "\n",
     }
 
 

@@ -215,10 +215,7 @@ def _writer(made: "Converter", cls: type[Any]) -> Callable[[Any], Any]:
 
 
 def _takes_null(attribute: "Attribute[Any]") -> bool:
-    try:
-        return kind_of(attribute).nullable
-    except TypeError:  # free-form data
-        return False
+    return kind_of(attribute).nullable
 
 
 def _unscaled(attribute: "Attribute[Any]") -> Callable[[Any, Any], Any]:
