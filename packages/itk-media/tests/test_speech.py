@@ -167,7 +167,9 @@ def test_para_pads_the_shorter_and_sums():
 
 
 @pytest.mark.parametrize(
-    ("order", "expected"), [(1, [1, 1, 2]), (2, [2, 1, 1])], ids=["first", "second"]
+    ("order", "expected"),
+    [(("person1", "person2"), [1, 1, 2]), (("person2", "person1"), [2, 1, 1])],
+    ids=["first", "second"],
 )
 def test_add_lets_one_speak_after_the_other(order, expected):
     """The order says who begins; the tracks stay those of their speakers."""

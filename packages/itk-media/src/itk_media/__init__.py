@@ -1,6 +1,7 @@
 """Pictures, speech and video: files in, files out."""
 
 from .arrays import Pixels, Samples
+from .camera import CameraMotion, MovingStill
 from .errors import (
     BlockedAddressError,
     DecoderError,
@@ -14,12 +15,14 @@ from .errors import (
     UnsupportedMediaError,
 )
 from .fetch import Fetcher, LocalFile
+from .fit import FitPlan, plan_fit
 from .image import read_image, read_mask
 from .loudness import loudness_gain, normalise_loudness
 from .mixing import mix_speeches, resample
 from .probe import MediaProbe, probe
 from .rules import DownloadRules
 from .sandbox import DecoderLimits
+from .scenes import Scene, find_scenes
 from .sniff import FileType, sniff
 from .speech import read_speech, read_track
 from .thumbnail import write_thumbnail
@@ -29,6 +32,7 @@ from .writer import VideoWriter
 
 __all__ = [
     "BlockedAddressError",
+    "CameraMotion",
     "DecoderError",
     "DecoderLimits",
     "DownloadError",
@@ -36,12 +40,15 @@ __all__ = [
     "EncodeError",
     "Fetcher",
     "FileType",
+    "FitPlan",
     "InvalidSourceError",
     "LocalFile",
     "MediaError",
     "MediaProbe",
+    "MovingStill",
     "Pixels",
     "Samples",
+    "Scene",
     "SpeechTooShortError",
     "TooLargeError",
     "Track",
@@ -50,10 +57,12 @@ __all__ = [
     "VideoFrames",
     "VideoWriter",
     "Waveform",
+    "find_scenes",
     "loudness_gain",
     "mix_speeches",
     "normalise_loudness",
     "open_video",
+    "plan_fit",
     "probe",
     "read_image",
     "read_mask",

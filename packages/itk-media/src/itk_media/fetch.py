@@ -30,12 +30,7 @@ _WORDS = {
     "speech": "a sound file or a video with sound",
     "mask": "a picture",
 }
-MEBIBYTE = 1 << 20
-MAX_BYTES: Mapping[MediaKind, int] = {
-    "picture": 200 * MEBIBYTE,
-    "speech": 50 * MEBIBYTE,
-    "mask": 20 * MEBIBYTE,
-}
+_COPY_BYTES = 1 << 20
 
 
 @frozen(kw_only=True)
@@ -54,13 +49,13 @@ class Fetcher:
     Attributes:
         roots: folders below which a path may lie; none means that paths are refused.
         allow_private: let addresses be loopback or private (tests, a local endpoint).
-        max_bytes: the largest file of each kind.
+        max_bytes: the largest file of each kind; by default what the contract allows.
         rules: further rules for downloads; ``allow_private`` is taken from here too.
     """
 
     roots: tuple[Path, ...] = ()
     allow_private: bool = False
-    max_bytes: Mapping[MediaKind, int] = field(factory=lambda: MAX_BYTES)
+    max_bytes: Mapping[MediaKind, int] = field(factory=lambda: contract_limits())  # noqa: PLW0108  defined below
     rules: DownloadRules = field(factory=DownloadRules)
 
     def fetch(self, source: str, *, kind: MediaKind, into: Path) -> LocalFile:
@@ -113,7 +108,18 @@ class Fetcher:
             if file.seek(0, 2) > most:
                 raise TooLargeError(f"the file has more than the {most} bytes allowed")
             file.seek(0)
-            shutil.copyfileobj(file, sink, MEBIBYTE)
+            shutil.copyfileobj(file, sink, _COPY_BYTES)
+
+
+def contract_limits() -> dict[MediaKind, int]:
+    """Return the largest file of each kind that the job contract allows, in bytes."""
+    from itk_schema import limits
+
+    return {
+        "picture": limits.MAX_PICTURE_BYTES,
+        "speech": limits.MAX_SPEECH_BYTES,
+        "mask": limits.MAX_MASK_BYTES,
+    }
 
 
 def _checked_type(head: bytes, kind: MediaKind) -> FileType:

@@ -16,12 +16,16 @@ Sound = TypeVar("Sound", Waveform, Track)
 
 
 def mix_speeches(
-    first: Sound, second: Sound, *, audio_type: AudioType = "para", speaker_order: int = 1
+    first: Sound,
+    second: Sound,
+    *,
+    audio_type: AudioType = "para",
+    speaker_order: tuple[str, str] = ("person1", "person2"),
 ) -> tuple[tuple[Sound, Sound], Sound]:
     """Return both speakers' tracks, of one length, and their sum.
 
     ``para``: both speak at once; the shorter track is padded with silence.
-    ``add``: one speaks after the other; ``speaker_order`` 1 lets the first begin, 2 the second.
+    ``add``: one speaks after the other, the one named first in ``speaker_order`` begins.
     Full-rate tracks that differ meet at the higher rate and the larger number of channels;
     waveforms must agree in rate. The sum is neither normalised nor clipped.
     """
@@ -30,7 +34,7 @@ def mix_speeches(
     if audio_type == "para":
         length = max(len(first.samples), len(second.samples))
         one, two = _padded(first.samples, length), _padded(second.samples, length)
-    elif speaker_order == 1:
+    elif speaker_order[0] == "person1":
         one = np.concatenate([first.samples, silence_second])
         two = np.concatenate([silence_first, second.samples])
     else:

@@ -58,6 +58,10 @@ def _task(name: str) -> Task:
         from itk_media.decoder.speeches import send_speech
 
         return send_speech
+    if name == "cuts":
+        from itk_media.decoder.cuts import send_cuts
+
+        return send_cuts
     from itk_media.decoder.videos import serve_frames
 
     return serve_frames
