@@ -44,7 +44,7 @@ PATTERNED: dict[str, st.SearchStrategy[str]] = {
     "request_id": NAMES,
 }
 CHECKED = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 SCHEMA = jsonschema.Draft202012Validator(itk_schema.json_schema())
 

@@ -41,7 +41,7 @@ from .parameters import (
     SourceAudio,
     VideoEnd,
 )
-from .presets import PRESETS, Preset, PresetName, resolve_parameters, resolve_seed
+from .presets import PRESETS, Preset, PresetName
 from .progress import (
     STAGE_PERCENTAGES,
     AtStage,
@@ -56,6 +56,7 @@ from .progress import (
     read_chunk_stage,
     stage_percentage,
 )
+from .resolve import resolve_parameters, resolve_seed
 from .rules import ParameterKind
 from .speech import AudioType, CondAudio, Speaker, TtsAudio
 from .storage import DEFAULT_PREFIX, ArtifactNames, OutputConfig, Store, safe_name
@@ -72,15 +73,7 @@ from .wire import (
     to_json,
 )
 
-__all__ = [
-    "DEFAULT_NEGATIVE_PROMPT",
-    "DEFAULT_POLICY",
-    "DEFAULT_PREFIX",
-    "FRAMES_PER_SECOND",
-    "PARAMETERS",
-    "PRESETS",
-    "SCHEMA_VERSION",
-    "STAGE_PERCENTAGES",
+__all__ = [  # noqa: RUF022  in the order of sorted()
     "ArtifactNames",
     "AtStage",
     "AudioType",
@@ -91,9 +84,13 @@ __all__ = [
     "ChunkPart",
     "ChunkStage",
     "CondAudio",
+    "DEFAULT_NEGATIVE_PROMPT",
+    "DEFAULT_POLICY",
+    "DEFAULT_PREFIX",
     "Diagnostics",
     "ErrorCode",
     "ErrorInfo",
+    "FRAMES_PER_SECOND",
     "Fit",
     "GpuInfo",
     "InvalidJobError",
@@ -106,6 +103,8 @@ __all__ = [
     "ModelInfo",
     "OutputConfig",
     "OutputSize",
+    "PARAMETERS",
+    "PRESETS",
     "Parameter",
     "ParameterKind",
     "Parameters",
@@ -115,6 +114,8 @@ __all__ = [
     "Problem",
     "Progress",
     "Quant",
+    "SCHEMA_VERSION",
+    "STAGE_PERCENTAGES",
     "Size",
     "SourceAudio",
     "Speaker",

@@ -8,7 +8,8 @@ from .echo import short
 from .job import Batch, JobInput
 from .limits import MAX_BATCH_ITEMS, MIN_SPEECH_SECONDS
 from .parameters import Parameters
-from .presets import PRESETS, resolve_parameters
+from .presets import PRESETS
+from .resolve import resolve_parameters
 from .speech import TtsAudio, names_second_speaker
 from .storage import OutputConfig
 
