@@ -12,8 +12,9 @@ from itk_engine.framing import Framing, place_regions
 from itk_engine.pipeline import Finished, Scene
 from itk_engine.request import GenerationRequest
 from itk_engine.sampling import Guidance, Sampling, TeaCache
+from itk_engine.scenes import find_cuts
 from itk_media import Waveform, mix_speeches, normalise_loudness
-from itk_schema import Parameters
+from itk_schema import DEFAULT_NEGATIVE_PROMPT, Parameters
 
 if TYPE_CHECKING:
     from itk_engine.weights import Models
@@ -83,20 +84,18 @@ def prepare(models: "Models", request: GenerationRequest) -> Prepared:
         max_frames=parameters.max_frame_num,
     )
     framing = Framing.of(request.picture, parameters, frames=frames, scale=models.bucket_scale)
+    cuts = find_cuts(request.picture, frames) if parameters.split_scenes else ()
     masks = None
     if len(speeches) == 2:
         masks = place_regions(request, framing)
-    negative = request.negative_prompt
     return Prepared(
         scene=Scene(
             prompt=models.text.encode(request.prompt),
-            negative=models.text.encode(
-                parameters.negative_prompt if negative is None else negative
-            ),
+            negative=models.text.encode(_negative_prompt(request)),
             speeches=features,
             picture=framing.picture,
             masks=masks,
-            chunks=plan_chunks(frames, plan),
+            chunks=plan_chunks(frames, plan, cuts=cuts),
             sampling=sampling_of(parameters),
             colour_strength=parameters.color_correction_strength,
         ),
@@ -125,6 +124,14 @@ def sampling_of(parameters: Parameters) -> Sampling:
     )
 
 
+def _negative_prompt(request: GenerationRequest) -> str:
+    """Return what should not happen; where nothing is said, the model's own wording."""
+    said = request.negative_prompt
+    if said is None:
+        said = request.parameters.negative_prompt
+    return said if said.strip() else DEFAULT_NEGATIVE_PROMPT
+
+
 def _tracks(request: GenerationRequest) -> tuple[tuple[NDArray[np.float32], ...], Waveform | None]:
     """Return what each speaker says, at equal loudness and length, and both together."""
     if not 1 <= len(request.speeches) <= 2:
@@ -140,7 +147,7 @@ def _tracks(request: GenerationRequest) -> tuple[tuple[NDArray[np.float32], ...]
         heard[0],
         heard[1],
         audio_type=parameters.audio_type,
-        speaker_order=1 if parameters.speaker_order[0] == "person1" else 2,
+        speaker_order=parameters.speaker_order,
     )
     return tuple(track.samples for track in both), mixed
 

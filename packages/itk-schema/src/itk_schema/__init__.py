@@ -73,7 +73,7 @@ from .wire import (
     to_json,
 )
 
-__all__ = [  # noqa: RUF022  in the order of sorted()
+__all__ = [
     "ArtifactNames",
     "AtStage",
     "AudioType",

@@ -25,13 +25,13 @@ SHIFT_BY_SIZE: dict[str, float] = {"infinitetalk-480": 7.0, "infinitetalk-720": 
 FRAMES_PER_SECOND = 25
 """Of every video that the model makes."""
 
-# The negative prompt that Wan2.1 publishes with its weights and was tuned with: garish, over-
-# exposed, static, blurred, subtitles, low quality, malformed hands and faces, crowded, and so on.
+# What InfiniteTalk uses where a job has no negative prompt of its own.
 DEFAULT_NEGATIVE_PROMPT = (
-    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，"  # noqa: RUF001
-    "最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，"  # noqa: RUF001
-    "画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，"  # noqa: RUF001
-    "杂乱的背景，三条腿，背景人很多，倒着走"  # noqa: RUF001
+    "bright tones, overexposed, static, blurred details, subtitles, style, works, paintings, "
+    "images, static, overall gray, worst quality, low quality, JPEG compression residue, "
+    "ugly, incomplete, extra fingers, poorly drawn hands, poorly drawn faces, deformed, "
+    "disfigured, misshapen limbs, fused fingers, still picture, messy background, "
+    "three legs, many people in the background, walking backwards"
 )
 
 

@@ -11,9 +11,9 @@ from .picture import (
     resize_masks,
 )
 from .prompt import (
-    DEFAULT_NEGATIVE_PROMPT,
+    TEXT_TOKENS,
     PromptEncoder,
-    Tokenizer,
+    Tokenize,
     clean_prompt,
     read_tokenizer,
 )
@@ -23,14 +23,14 @@ from .wav2vec import SpeechConfig
 
 __all__ = [
     "BUCKETS",
-    "DEFAULT_NEGATIVE_PROMPT",
+    "TEXT_TOKENS",
     "Placement",
     "PromptEncoder",
     "SpeechConfig",
     "SpeechEncoder",
     "TextEncoder",
     "TextEncoderConfig",
-    "Tokenizer",
+    "Tokenize",
     "VisionConfig",
     "VisionEncoder",
     "bucket_for",

@@ -2,8 +2,9 @@
 
 import html
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,22 +15,9 @@ from .text import TextEncoder
 
 TEXT_TOKENS = 512  # the published encoder was trained on prompts of at most this many tokens
 
-# The published pipeline's negative prompt, which an empty one stands for.
-DEFAULT_NEGATIVE_PROMPT = (
-    "bright tones, overexposed, static, blurred details, subtitles, style, works, paintings, "
-    "images, static, overall gray, worst quality, low quality, JPEG compression residue, ugly, "
-    "incomplete, extra fingers, poorly drawn hands, poorly drawn faces, deformed, disfigured, "
-    "misshapen limbs, fused fingers, still picture, messy background, three legs, many people in "
-    "the background, walking backwards"
-)
 
-
-class Tokenizer(Protocol):
-    """What is needed of a tokenizer: text to token ids."""
-
-    def __call__(self, text: str, **options: Any) -> Any:
-        """Return a mapping whose "input_ids" are the ids of the text."""
-        ...
+# Text to token ids, the closing </s> included.
+Tokenize: TypeAlias = Callable[[str], list[int]]
 
 
 def clean_prompt(prompt: str) -> str:
@@ -40,18 +28,30 @@ def clean_prompt(prompt: str) -> str:
     return " ".join(mended.split())
 
 
-def read_tokenizer(folder: Path) -> Tokenizer:
-    """Read the tokenizer that lies in a checkpoint's folder, without any network.
+def read_tokenizer(folder: Path, *, tokens: int = TEXT_TOKENS) -> Tokenize:
+    """Read the tokenizer that lies in a checkpoint's folder; longer texts are cut to `tokens`.
 
     Raises:
         MissingWeightsError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise MissingWeightsError(path=folder, what="tokenizer folder")
+        raise MissingWeightsError(path=folder, what="tokenizer, where CKPT_DIR points to,")
+    if (folder / "tokenizer.json").is_file():
+        return _whole_tokenizer(folder / "tokenizer.json", tokens)
     from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    return tokenizer
+    return lambda text: tokenizer(text, truncation=True, max_length=tokens)["input_ids"]
+
+
+def _whole_tokenizer(file: Path, tokens: int) -> Tokenize:
+    # The file says everything; importing the larger library around it takes seconds.
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(tokens)
+    return lambda text: tokenizer.encode(text).ids
 
 
 class PromptEncoder:
@@ -59,15 +59,13 @@ class PromptEncoder:
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
+        tokenize: Tokenize,
         model: TextEncoder,
         *,
-        tokens: int = TEXT_TOKENS,
         remembered: int = 64,
     ) -> None:
         self.model = model
-        self._tokenizer = tokenizer
-        self._tokens = tokens
+        self._tokenize = tokenize
         self._remembered = remembered
         self._states: OrderedDict[str, Tensor] = OrderedDict()
 
@@ -77,10 +75,7 @@ class PromptEncoder:
 
     @torch.inference_mode()
     def encode(self, prompt: str) -> Tensor:
-        """Return the states [n, dim] of the prompt's n tokens, on the CPU, in the model's dtype.
-
-        Longer prompts are cut to the encoder's limit.
-        """
+        """Return the states [n, dim] of the prompt's n tokens, on the CPU, in the model's dtype."""
         text = clean_prompt(prompt)
         if text not in self._states:
             self._states[text] = self._compute(text)
@@ -90,10 +85,7 @@ class PromptEncoder:
         return self._states[text]
 
     def _compute(self, text: str) -> Tensor:
-        encoded = self._tokenizer(
-            text, truncation=True, max_length=self._tokens, add_special_tokens=True
-        )
         # Padding would change nothing: nobody may look at it and its states are cut off.
         weight = self.model.token_embedding.weight
-        ids = torch.tensor([encoded["input_ids"]], device=weight.device)
+        ids = torch.tensor([self._tokenize(text)], device=weight.device)
         return self.model(ids)[0].cpu()
