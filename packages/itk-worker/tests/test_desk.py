@@ -143,7 +143,7 @@ async def test_a_batch_goes_on_after_an_item_that_fails(counter):
 @pytest.mark.parametrize(
     ("change", "code", "reason", "words"),
     [
-        ({"camera_motion": "zoom_in"}, "E_INPUT_VALIDATION", "not_available", "camera_motion"),
+        ({"split_scenes": True}, "E_INPUT_VALIDATION", "not_available", "split_scenes"),
         ({"preset": "fast-4"}, "E_INPUT_VALIDATION", "not_available", "input.preset"),
         ({"quant": "fp8"}, "E_INPUT_VALIDATION", "not_available", "input.quant"),
         ({"output_config": {"store": "s3"}}, "E_UPLOAD", "not_available", "s3"),
@@ -178,15 +178,14 @@ async def test_silence_is_valid_and_warned_of(counter):
     assert any("silent" in warning for warning in output.warnings)
 
 
-async def test_two_speakers_reach_the_engine_as_tracks_of_one_length(counter):
-    """In para the shorter one is padded; the video is as long as the longer."""
+async def test_two_speakers_reach_the_engine_one_by_one(counter):
+    """Each speech goes to the engine as it is; the video is as long as the longer one."""
     both = {
         "person1": data_uri(tone(1.0), "audio/wav"),
         "person2": data_uri(tone(0.6), "audio/wav"),
     }
     output = parse_output(await counter.take(job_input(cond_audio=both)))
-    first, second = counter.engine.orders[0].speeches
-    assert len(first.samples) == len(second.samples) == 16000
+    assert [len(s.samples) for s in counter.engine.orders[0].speeches] == [16000, 9600]
     assert output.video.frames == 25
 
 

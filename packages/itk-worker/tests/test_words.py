@@ -137,12 +137,12 @@ def test_the_smaller_limit_counts_from_the_jobs_beginning():
 def test_every_missing_feature_is_named_with_what_to_do_instead():
     """All of them are listed at once, by the path at which the job asks for them."""
     raw = job_input(
-        camera_motion="pan_left", fit="pad", split_scenes=True, output_config={"playlist": True}
+        quant="fp8", source_audio="keep", split_scenes=True, output_config={"playlist": True}
     )
     job = parse_input(raw)
     with pytest.raises(NotAvailableError) as caught:
         require_available(job, resolve_parameters(job), path="input.batch[1]")
-    for field in ("camera_motion", "fit", "split_scenes", "output_config.playlist"):
+    for field in ("quant", "source_audio", "split_scenes", "output_config.playlist"):
         assert f"input.batch[1].{field}: this worker does not have this yet" in str(caught.value)
 
 

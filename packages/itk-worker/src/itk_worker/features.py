@@ -56,21 +56,6 @@ MISSING: tuple[Missing, ...] = (
         instead="leave it out: the whole model stays on the device",
     ),
     Missing(
-        field="fit",
-        asked=lambda _, chosen: chosen.fit != "crop",
-        instead="use crop",
-    ),
-    Missing(
-        field="focus",
-        asked=lambda _, chosen: tuple(chosen.focus) != (0.5, 0.5),
-        instead="leave it out: the middle of the picture is kept",
-    ),
-    Missing(
-        field="camera_motion",
-        asked=lambda _, chosen: chosen.camera_motion != "none",
-        instead="use none",
-    ),
-    Missing(
         field="split_scenes",
         asked=lambda _, chosen: chosen.split_scenes,
         instead="set it to false",
@@ -79,11 +64,6 @@ MISSING: tuple[Missing, ...] = (
         field="source_audio",
         asked=lambda _, chosen: chosen.source_audio != "drop",
         instead="use drop",
-    ),
-    Missing(
-        field="output_size",
-        asked=lambda _, chosen: chosen.output_size != "bucket",
-        instead="use bucket",
     ),
     Missing(
         field="output_config.playlist",

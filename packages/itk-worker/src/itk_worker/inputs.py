@@ -64,7 +64,7 @@ class Inputs:
 
 @frozen(kw_only=True, eq=False)
 class Heard:
-    """The speech of a job: for the model, and for people."""
+    """The speech of a job: each speaker's for the model, the sound of all for people."""
 
     speeches: tuple[Waveform, ...]
     track: Track
@@ -152,13 +152,10 @@ def hear(inputs: Inputs, parameters: Parameters, *, path: str) -> Heard:
         return Heard(speeches=(parts[0][0],), track=parts[0][1], warnings=warnings)
     order = 1 if parameters.speaker_order[0] == "person1" else 2
     (first, track1), (second, track2) = parts
-    speeches, _ = itk_media.mix_speeches(
-        first, second, audio_type=parameters.audio_type, speaker_order=order
-    )
     _, track = itk_media.mix_speeches(
         track1, track2, audio_type=parameters.audio_type, speaker_order=order
     )
-    return Heard(speeches=speeches, track=track.scaled(1.0), warnings=warnings)
+    return Heard(speeches=(first, second), track=track.scaled(1.0), warnings=warnings)
 
 
 def _hear_one(file: LocalFile, parameters: Parameters, *, path: str) -> tuple[Waveform, Track]:

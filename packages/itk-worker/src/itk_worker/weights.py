@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve
+from attrs import define
 
 if TYPE_CHECKING:
     from itk_engine import CheckpointFiles
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 ADAPTER_NAME = "infinitetalk.safetensors"
+_SHAPES_THE_CHECKPOINT = {"tiny.py", "weights", "model", "vae", "conditioning"}
 TINY_WARNING = (
     "made with the tiny checkpoint, whose weights are random: the picture is noise. "
     "Set CKPT_DIR, INFINITETALK_DIR and WAV2VEC_DIR for the real model"
@@ -84,46 +85,40 @@ def _quantised(path: Path | None) -> Path | None:
 
 
 def _tiny(cache: Path) -> CheckpointFiles:
-    """The tiny checkpoint, made once for each version of what makes it."""
+    """The tiny checkpoint, made once for each version of the engine's code."""
     from itk_engine import tiny
 
-    target = cache / f"tiny-{_recipe_name(Path(tiny.__file__))}"
-    cache.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".tiny-", dir=cache))
-    recipe = target / "made"  # written last, in the scratch folder, so a target is always whole
-    try:
-        if not recipe.exists():
-            made = tiny.make_checkpoint(scratch)
-            (scratch / "made").write_text(_relative(made, scratch), encoding="utf-8")
+    target = cache / f"tiny-{_recipe(Path(tiny.__file__).parent)}"
+    if not target.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".tiny-", dir=cache))
+        try:
+            tiny.make_checkpoint(scratch)
             _publish(scratch, target)
-        return _read(recipe, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return tiny.checkpoint_files(target)
 
 
 def _publish(scratch: Path, target: Path) -> None:
+    """Give the folder its name, whole or not at all; another worker may have been first."""
     try:
-        os.rename(scratch, target)  # noqa: PTH104  must fail when another worker was first
+        os.rename(scratch, target)  # noqa: PTH104  Path.replace hides that a folder is not replaced
     except OSError:
-        if not (target / "made").exists():
+        if not target.is_dir():
             raise
 
 
-def _relative(files: CheckpointFiles, folder: Path) -> str:
-    adapter = "" if files.adapter is None else str(files.adapter.relative_to(folder))
-    parts = (str(files.base.relative_to(folder)), adapter, str(files.wav2vec.relative_to(folder)))
-    return "\n".join(parts)
-
-
-def _read(recipe: Path, folder: Path) -> CheckpointFiles:
-    from itk_engine import CheckpointFiles
-
-    base, adapter, wav2vec = recipe.read_text(encoding="utf-8").split("\n")
-    files = CheckpointFiles(base=folder / base, wav2vec=folder / wav2vec)
-    return evolve(files, adapter=folder / adapter) if adapter else files
-
-
-def _recipe_name(source: Path) -> str:
+def _recipe(engine: Path) -> str:
+    """What the checkpoint depends on: the engine's version and, while developing, its code."""
     digest = hashlib.sha256(version("itk-engine").encode())
-    digest.update(source.read_bytes())
+    for source in sorted(engine.rglob("*.py")):
+        if source.relative_to(engine).parts[0] in {
+            "tiny.py",
+            "weights",
+            "model",
+            "vae",
+            "config.py",
+        }:
+            digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
