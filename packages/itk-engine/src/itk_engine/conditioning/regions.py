@@ -19,7 +19,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 # column0, row1, column1, which is how the published pipeline reads them.
 BoxOrder: TypeAlias = Literal["corners", "rows"]
 
-_MARGIN = 0.05  # of each half of the picture is nobody's, along every edge
+_MARGIN = 0.05
 _LATENT_STRIDE = 8
 
 
@@ -28,15 +28,18 @@ def whole_picture(size: Size) -> Tensor:
     return torch.ones(3, *size)
 
 
-def halves(size: Size) -> Tensor:
-    """The first speaker on the left, the second on the right, a border that is nobody's."""
+def halves(size: Size, *, margin: float = _MARGIN) -> Tensor:
+    """The first speaker on the left, the second on the right, a border that is nobody's.
+
+    The border is `margin` of each half, along every edge.
+    """
     height, width = size
     people = torch.zeros(2, height, width)
-    rows = slice(int(_MARGIN * height), int((1 - _MARGIN) * height))
+    rows = slice(int(margin * height), int((1 - margin) * height))
     half = width // 2
     for person in range(2):
-        start = int(_MARGIN * half + person * half)
-        people[person, rows, start : int((1 - _MARGIN) * half + person * half)] = 1
+        start = int(margin * half + person * half)
+        people[person, rows, start : int((1 - margin) * half + person * half)] = 1
     return with_background(people)
 
 

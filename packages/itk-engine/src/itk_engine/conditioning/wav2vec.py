@@ -154,10 +154,10 @@ class WeightNormConv(nn.Module):
     def __init__(self, channels: int, *, kernel: int, groups: int) -> None:
         super().__init__()
         self.kernel, self.groups = kernel, groups
-        direction = torch.randn(channels, channels // groups, kernel)
-        direction *= 2 * (channels * kernel) ** -0.5
-        self.weight_v = nn.Parameter(direction)
-        self.weight_g = nn.Parameter(direction.norm(dim=(0, 1), keepdim=True))
+        deviation = 2 * (channels * kernel) ** -0.5
+        self.weight_v = nn.Parameter(torch.randn(channels, channels // groups, kernel) * deviation)
+        length = deviation * channels * groups**-0.5
+        self.weight_g = nn.Parameter(torch.full((1, 1, kernel), length))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x_BDL: Tensor) -> Tensor:  # noqa: N803
