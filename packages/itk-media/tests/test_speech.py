@@ -11,6 +11,7 @@ import soundfile
 
 from itk_media import (
     DecoderLimits,
+    EncodeError,
     SpeechTooShortError,
     TooLargeError,
     Track,
@@ -18,12 +19,14 @@ from itk_media import (
     UnsupportedMediaError,
     Waveform,
     loudness_gain,
+    mix_source,
     mix_speeches,
     normalise_loudness,
     probe,
     read_speech,
     read_track,
     resample,
+    write_track,
 )
 
 # librosa imports modules that Python is about to drop.
@@ -235,3 +238,62 @@ def best_match(heard, wanted):
     wanted = wanted[1000 : 1000 + length]
     shifts = range(0, 2000, 1)
     return max(np.corrcoef(heard[s : s + length], wanted)[0, 1] for s in shifts)
+
+
+def test_ducking_lowers_the_source_only_under_the_voice():
+    """Music falls by 12 dB while somebody speaks and returns afterwards."""
+    rate = 16000
+    voice = np.zeros((6 * rate, 1), np.float32)
+    voice[2 * rate : 4 * rate] = 0.1
+    speech = Track(samples=voice, sample_rate=rate)
+    music = Track(samples=np.full((6 * rate, 1), 0.2), sample_rate=rate)
+    ducked = mix_source(speech, music, source_audio="duck").samples - voice
+    assert ducked[rate, 0] == pytest.approx(0.2, abs=1e-4)
+    assert ducked[3 * rate, 0] == pytest.approx(0.2 * 10 ** (-12 / 20), abs=1e-4)
+    assert ducked[5 * rate, 0] == pytest.approx(0.2, abs=1e-4)
+    assert np.abs(np.diff(ducked[:, 0])).max() < 0.001
+
+
+def test_the_source_is_kept_or_dropped_as_asked():
+    """Keep sums over the longer length without clipping; drop changes nothing."""
+    speech = Track(samples=[[0.5]] * 4, sample_rate=8000)
+    source = Track(samples=[[0.25, 1.0]] * 6, sample_rate=8000)
+    kept = mix_source(speech, source, source_audio="keep")
+    assert kept.samples.shape == (6, 2)
+    assert np.abs(kept.samples).max() == pytest.approx(1.0)
+    assert mix_source(speech, source, source_audio="drop") is speech
+
+
+def test_a_track_can_begin_with_the_pictures(media, tmp_path):
+    """Sound that starts half a second after the first frame is heard half a second later."""
+    path = tmp_path / "v.mkv"
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("libx264", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        for k in range(50):
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(media.numbered_frame(k))))
+        container.mux(picture.encode(None))
+        block = av.AudioFrame.from_ndarray(
+            np.full((1, 16000), 9000, np.int16), format="s16", layout="mono"
+        )
+        block.sample_rate, block.pts, block.time_base = 16000, 8000, Fraction(1, 16000)
+        container.mux(sound.encode(block))
+        container.mux(sound.encode(None))
+    assert len(read_track(path).samples) == 16000
+    track = read_track(path, beside_pictures=True)
+    assert len(track.samples) == 24000
+    assert not track.samples[:8000].any()
+    assert track.samples[8100:].all()
+
+
+def test_a_track_is_written_and_read_back(tmp_path):
+    """WAV keeps rate, channels and 16 bits; a missing folder is an encode error."""
+    track = Track(samples=[[0.5, -0.5], [0.25, 2.0]], sample_rate=24000)
+    write_track(track, tmp_path / "s.wav")
+    back = read_track(tmp_path / "s.wav")
+    assert back.sample_rate == 24000
+    assert back.samples == pytest.approx(np.array([[0.5, -0.5], [0.25, 1.0]]), abs=1e-4)
+    with pytest.raises(EncodeError):
+        write_track(track, tmp_path / "no" / "s.wav")
+    assert [p.name for p in tmp_path.iterdir()] == ["s.wav"]

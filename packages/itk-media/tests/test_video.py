@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
+from av.stream import Disposition
+from PIL import Image
 
 from itk_media import (
     DecoderLimits,
+    MediaError,
     TooLargeError,
     UnreadableMediaError,
     UnsupportedMediaError,
@@ -147,6 +153,58 @@ def test_a_probe_tells_what_a_video_holds(media, tmp_path):
     assert facts.duration_seconds == pytest.approx(1.0, abs=0.02)
     assert (facts.has_audio, facts.sample_rate, facts.channels) == (True, 16000, 1)
     assert facts.frames == 30
+
+
+def test_oblong_pixels_are_made_square(tmp_path):
+    """An anamorphic recording has the shape that a player shows."""
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8))
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    with open_video(path) as video:
+        assert video.frame_at(0).shape == (64, 128, 3)
+        assert (video.width, video.height) == (128, 64)
+
+
+def test_cover_art_is_not_a_video(media, tmp_path):
+    """A song with a picture in it is sound."""
+    path = tmp_path / "s.mp4"
+    body = io.BytesIO()
+    Image.new("RGB", (32, 32), (9, 9, 9)).save(body, "JPEG")
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width = cover.height = 32
+        cover.pix_fmt = "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        block = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(media.tone(1.0, 16000).T), format="fltp", layout="mono"
+        )
+        block.sample_rate = 16000
+        packet = av.Packet(body.getvalue())
+        packet.stream, packet.pts, packet.dts = cover, 0, 0
+        container.start_encoding()
+        container.mux(packet)
+        container.mux([*sound.encode(block), *sound.encode(None)])
+    assert probe(path).kind == "audio"
+    with pytest.raises(UnsupportedMediaError, match="no video"):
+        open_video(path)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_damage_gives_frames_or_a_media_error_and_nothing_else(media, tmp_path, seed):
+    """Whatever bytes are exchanged, the caller meets only our errors."""
+    rng = np.random.default_rng(seed)
+    name = ["v.mp4", "v.mkv", "v.ts"][seed % 3]
+    body = bytearray(media.write_video(tmp_path / name, count=15).read_bytes())
+    for place in rng.integers(0, len(body), 25):
+        body[place] = rng.integers(256)
+    (tmp_path / name).write_bytes(body)
+    with suppress(MediaError), open_video(tmp_path / name) as video:
+        assert video.frame_at(0.3).shape == (video.height, video.width, 3)
 
 
 def test_sound_alone_is_not_a_video(media, tmp_path):

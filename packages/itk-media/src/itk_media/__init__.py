@@ -18,13 +18,13 @@ from .fetch import Fetcher, LocalFile
 from .fit import FitPlan, plan_fit
 from .image import read_image, read_mask
 from .loudness import loudness_gain, normalise_loudness
-from .mixing import mix_speeches, resample
+from .mixing import mix_source, mix_speeches, resample
 from .probe import MediaProbe, probe
 from .rules import DownloadRules
 from .sandbox import DecoderLimits
 from .scenes import Scene, find_scenes
 from .sniff import FileType, sniff
-from .speech import read_speech, read_track
+from .speech import read_speech, read_track, write_track
 from .thumbnail import write_thumbnail
 from .tracks import Track, Waveform
 from .video import VideoFrames, open_video
@@ -59,6 +59,7 @@ __all__ = [
     "Waveform",
     "find_scenes",
     "loudness_gain",
+    "mix_source",
     "mix_speeches",
     "normalise_loudness",
     "open_video",
@@ -71,4 +72,5 @@ __all__ = [
     "resample",
     "sniff",
     "write_thumbnail",
+    "write_track",
 ]

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from .arrays import Samples
 
 AudioType = Literal["para", "add"]
+SourceAudio = Literal["drop", "keep", "duck"]
 Sound = TypeVar("Sound", Waveform, Track)
+
+_DUCKED_GAIN = 10 ** (-12 / 20)
+_SPEAKING_LEVEL = 10 ** (-45 / 20)
+_DUCK_HOP_SECONDS = 0.02
+_DUCK_HOLD_HOPS = 12
 
 
 def mix_speeches(
@@ -41,6 +47,39 @@ def mix_speeches(
         one = np.concatenate([silence_second, first.samples])
         two = np.concatenate([second.samples, silence_first])
     return (_like(first, one), _like(first, two)), _like(first, one + two)
+
+
+def mix_source(speech: Track, source: Track, *, source_audio: SourceAudio) -> Track:
+    """Return the speech with a dubbed video's own sound under it.
+
+    ``drop`` leaves the speech alone. ``keep`` adds the sound as it is. ``duck`` lowers it
+    by 12 dB while somebody speaks, and lets it rise again within half a second. The result
+    is as long as the longer of the two, and turned down where it would clip.
+    """
+    if source_audio == "drop":
+        return speech
+    speech, source = _alike(speech, source)
+    length = max(len(speech.samples), len(source.samples))
+    voice = _padded(speech.samples, length)
+    under: Samples = _padded(source.samples, length)
+    if source_audio == "duck":
+        under = (under * _ducking(voice, speech.sample_rate)[:, None]).astype(np.float32)
+    return _like(speech, voice + under).scaled(1.0)
+
+
+def _ducking(voice: Samples, rate: int) -> Samples:
+    """Return the gain [N] under a voice: low where it sounds, and smooth everywhere."""
+    hop = max(1, round(rate * _DUCK_HOP_SECONDS))
+    hops = -(-len(voice) // hop)
+    power = np.zeros(hops * hop, np.float32)
+    power[: len(voice)] = np.square(voice).mean(axis=1)
+    speaking = power.reshape(hops, hop).mean(axis=1) > _SPEAKING_LEVEL**2
+    hold = np.ones(2 * _DUCK_HOLD_HOPS + 1)
+    held = np.convolve(speaking, hold, "same") > 0.5
+    smooth = np.convolve(np.pad(held, _DUCK_HOLD_HOPS, mode="edge"), hold / len(hold), "valid")
+    gain = 1.0 - (1.0 - _DUCKED_GAIN) * smooth
+    places = (np.arange(hops) + 0.5) * hop
+    return np.interp(np.arange(len(voice)), places, gain).astype(np.float32)
 
 
 def resample(sound: Sound, sample_rate: int) -> Sound:

@@ -105,6 +105,10 @@ class Decoder:
         except BrokenPipeError:
             self._deadline = time.monotonic() + 5.0
             raise self._ended() from None
+        self.wait_longer()
+
+    def wait_longer(self) -> None:
+        """Start the time for an answer anew, after a sign of life."""
         self._deadline = time.monotonic() + self._limits.answer_seconds
 
     def facts(self) -> dict[str, Any]:

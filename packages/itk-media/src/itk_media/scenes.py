@@ -40,7 +40,8 @@ def find_scenes(
     is looked at once, in a decoding process of its own.
     """
     with Decoder(path, "cuts", limits) as decoder:
-        facts = decoder.facts()
+        while "cuts" not in (facts := decoder.facts()):
+            decoder.wait_longer()
     ends = [*map(float, facts["cuts"]), float(facts["duration_seconds"])]
     starts = [0.0, *ends[:-1]]
     scenes = tuple(

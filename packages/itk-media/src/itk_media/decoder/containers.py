@@ -51,6 +51,8 @@ def video_stream(container: InputContainer, max_pixels: int) -> VideoStream | No
     for stream in container.streams.video:
         if stream.disposition & Disposition.attached_pic:
             continue
+        if stream.codec_context is None:
+            raise UnsupportedMediaError("the video is coded in a way that cannot be decoded")
         if stream.width * stream.height > max_pixels:
             message = (
                 f"the video is {stream.width}x{stream.height}; "

@@ -22,10 +22,14 @@ SMALLEST_CHANGE = 15.0
 TIMES_THE_NEIGHBOURS = 3.0
 NEIGHBOURS = 2
 SHORTEST_SECONDS = 0.25
+REPORT_FRAMES = 250
 
 
 def send_cuts(file: BinaryIO, order: dict[str, Any], parent: Parent) -> None:
-    """Send the moments, in seconds, at which another scene begins, and the video's length."""
+    """Send the moments, in seconds, at which another scene begins, and the video's length.
+
+    On the way, now and then, a sign of life is sent: a long film takes its time.
+    """
     finder = open_finder(file, order)
     moments: list[float] = []
     changes: list[float] = []
@@ -35,6 +39,8 @@ def send_cuts(file: BinaryIO, order: dict[str, Any], parent: Parent) -> None:
         changes.append(0.0 if before is None else difference(before, look))
         moments.append(moment)
         before = look
+        if len(moments) % REPORT_FRAMES == 0:
+            parent.facts({"looked_at_seconds": moment})
     cuts = find_cuts(moments, changes)
     parent.facts({"cuts": cuts, "duration_seconds": finder.duration_seconds})
 

@@ -141,7 +141,7 @@ class FrameFinder:
         if stream is None:
             raise UnsupportedMediaError("the file holds no video, only sound")
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = 2
+        stream.codec_context.thread_count = 4
         self._stream: VideoStream = stream
         self._step_seconds = 1 / float(stream.guessed_rate or _NOMINAL_RATE)
         # A frame's moment is rounded to the container's clock.

@@ -45,6 +45,8 @@ def open_picture(file: BinaryIO, max_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         message = f"the picture has more than the {max_pixels} pixels allowed"
         raise TooLargeError(message) from error
+    except (OSError, RuntimeError, SyntaxError, ValueError) as error:
+        raise _damaged(error) from error
     return picture
 
 
@@ -59,9 +61,12 @@ def read_upright(picture: Image.Image, background: tuple[int, int, int, int]) ->
     try:
         picture.load()
         return _to_rgb(ImageOps.exif_transpose(picture), background)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        message = f"the picture is damaged or cut short: {error}"
-        raise UnreadableMediaError(message) from error
+    except (OSError, RuntimeError, SyntaxError, ValueError) as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> UnreadableMediaError:
+    return UnreadableMediaError(f"the picture is damaged or cut short: {error}")
 
 
 def _to_rgb(picture: Image.Image, background: tuple[int, int, int, int]) -> Image.Image:

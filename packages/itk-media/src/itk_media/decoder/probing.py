@@ -36,7 +36,7 @@ def _container(file: BinaryIO, order: dict[str, Any]) -> dict[str, Any]:
     container = open_container(file)
     moving = video_stream(container, int(order["max_pixels"]))
     facts: dict[str, Any] = {"kind": "audio", "has_audio": bool(container.streams.audio)}
-    if container.streams.audio:
+    if container.streams.audio and container.streams.audio[0].codec_context is not None:
         sound = container.streams.audio[0].codec_context
         facts |= {
             "sample_rate": sound.sample_rate,

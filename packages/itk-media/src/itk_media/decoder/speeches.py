@@ -33,6 +33,8 @@ def send_speech(file: BinaryIO, order: dict[str, Any], parent: Parent) -> None:
     if not np.isfinite(samples).all():
         message = "the speech holds samples that are not numbers (NaN or infinity)"
         raise UnreadableMediaError(message, reason="not_finite")
+    if order.get("beside_pictures"):
+        samples = _shifted(samples, round(_seconds_after_pictures(file) * rate))
     if "mono_rate" in order:
         samples = resample(samples[:, 0], rate, int(order["mono_rate"]))[:, None]
         rate = int(order["mono_rate"])
@@ -90,6 +92,8 @@ def _container_blocks(file: BinaryIO) -> tuple[int, Iterator[Samples]]:
     if not container.streams.audio:
         raise UnsupportedMediaError("the file holds no sound, only pictures", reason="no_speech")
     stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise UnsupportedMediaError("the sound is coded in a way that cannot be decoded")
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     _check_shape(rate, channels)
 
@@ -108,6 +112,24 @@ def _container_blocks(file: BinaryIO) -> tuple[int, Iterator[Samples]]:
             raise UnreadableMediaError(message) from error
 
     return rate, blocks()
+
+
+def _seconds_after_pictures(file: BinaryIO) -> float:
+    """Return how much later than the pictures the sound of a container begins."""
+    from itk_media.decoder.containers import open_container
+
+    file.seek(0)
+    container = open_container(file)
+    starts = [
+        float((stream.start_time or 0) * (stream.time_base or 0))
+        for stream in (*container.streams.audio[:1], *container.streams.video[:1])
+    ]
+    return starts[0] - starts[1] if len(starts) == 2 else 0.0
+
+
+def _shifted(samples: Samples, later: int) -> Samples:
+    """Move sound by padding or cutting its beginning."""
+    return samples[-later:] if later < 0 else np.pad(samples, ((later, 0), (0, 0)))
 
 
 def _check_shape(rate: int, channels: int) -> None:
