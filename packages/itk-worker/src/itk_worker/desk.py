@@ -31,6 +31,8 @@ from .report import Reporter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from itk_schema import Progress
+
     from .batch import Output
     from .handler import Bench
     from .logs import Log
@@ -129,11 +131,7 @@ class Desk:
         job_id = str(job.get("id", ""))
         log = self._log.for_job(job_id)
         cold_start_ms, load_ms = self._boot.first_job()
-        report = Reporter(
-            job_id=job_id,
-            log=log,
-            **({} if pump is None else {"put": lambda p, kind: pump.put(p, kind=kind)}),
-        )
+        report = Reporter(job_id=job_id, log=log, put=_nowhere if pump is None else pump.put)
         folder = job_folder(self._temp_dir)
         try:
             call = Call(
@@ -163,6 +161,10 @@ class Desk:
         if output.error.reason != "device_error":
             return dict(answer)
         return {**answer, "refresh_worker": True}
+
+
+def _nowhere(_progress: Progress, _kind: str) -> None:
+    """Where progress goes without a platform: the log has it."""
 
 
 def job_folder(parent: Path | None) -> Path:

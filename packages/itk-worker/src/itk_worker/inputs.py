@@ -150,10 +150,9 @@ def hear(inputs: Inputs, parameters: Parameters, *, path: str) -> Heard:
     )
     if len(parts) == 1:
         return Heard(speeches=(parts[0][0],), track=parts[0][1], warnings=warnings)
-    order = 1 if parameters.speaker_order[0] == "person1" else 2
     (first, track1), (second, track2) = parts
     _, track = itk_media.mix_speeches(
-        track1, track2, audio_type=parameters.audio_type, speaker_order=order
+        track1, track2, audio_type=parameters.audio_type, speaker_order=parameters.speaker_order
     )
     return Heard(speeches=(first, second), track=track.scaled(1.0), warnings=warnings)
 

@@ -49,7 +49,7 @@ class ProgressPump:
         self._closing = False
         self._task = asyncio.ensure_future(self._run())
 
-    def put(self, progress: Progress, *, kind: str) -> None:
+    def put(self, progress: Progress, kind: str) -> None:
         """Let this progress leave soon; `kind` names the stage within which newer replaces older.
 
         After `close` it goes nowhere.

@@ -38,7 +38,7 @@ class Reporter:
         *,
         job_id: str,
         log: JobLog,
-        put: Put = lambda _progress, _kind: None,
+        put: Put,
         numbers: Iterator[int] | None = None,
         item: tuple[str, int, int] | None = None,
     ) -> None:

@@ -69,7 +69,8 @@ class ClientApi:
         job = self._job(request)
         if isinstance(job, Response):
             return job
-        chunks, job.stream = job.stream, []
+        chunks = list(job.stream)
+        job.stream.clear()
         return answer({"status": job.state, "stream": chunks})
 
     async def cancel(self, request: Request) -> Response:

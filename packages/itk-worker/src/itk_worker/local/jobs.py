@@ -110,7 +110,8 @@ class JobStore:
         if job.state not in RETRYABLE:
             return False
         job.output, job.error, job.finished, job.started = ABSENT, None, None, None
-        job.worker_id, job.stream, job.deliveries = None, [], 0
+        job.worker_id, job.deliveries = None, 0
+        job.stream.clear()
         job.created = self._clock()
         job.retried += 1
         self.retried += 1
