@@ -233,7 +233,7 @@ def test_the_demo_leaves_three_files(tmp_path, capsys):
     heard = capsys.readouterr()
     assert heard.out.split() == [str(saved.video), str(saved.thumbnail), str(saved.metadata)]
     assert re.search(r"start-up \d+\.\d s, job \d+\.\d s", heard.err)
-    assert "tiny model" in heard.err
+    assert "tiny" in heard.err
     assert "worker.log" in heard.err
 
 

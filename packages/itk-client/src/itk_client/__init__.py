@@ -32,6 +32,7 @@ from .protocol import Health, JobState, JobStatus
 from .results import Artifact, BatchResult, Result, SavedFiles
 from .settings import Settings, find_settings
 from .watch import Patience, Watch
+from .words import event_words, stage_words
 
 __all__ = [
     "LOCAL_CADENCE",
@@ -82,5 +83,7 @@ __all__ = [
     "ValidationError",
     "WaitTimeoutError",
     "Watch",
+    "event_words",
     "find_settings",
+    "stage_words",
 ]

@@ -13,6 +13,7 @@ from itk_client.errors import JobError
 from itk_client.job import Job, save
 from itk_client.preparing import draft_job
 from itk_client.results import BatchResult, Result, SavedFiles, result_of
+from itk_client.words import stage_words
 
 from .demo import DemoPlan, paths_of, run_demo
 from .endpoint_process import EndpointCommand, EndpointProcess
@@ -26,7 +27,6 @@ from .flags import (
 )
 from .following import describe, follow, status_object
 from .screen import Screen, print_json, print_line
-from .words import stage_words
 
 _Out = Annotated[Path, Parameter(help="Folder for the files.", group=OUTCOME)]
 _Name = Annotated[str | None, Parameter(help="Name of the files without extension.", group=OUTCOME)]

@@ -155,7 +155,7 @@ def _say_times(screen: Screen, times: Stopwatch, result: Result) -> None:
         f"{video.duration_seconds:.2f} s of video, {video.frames} frames at {video.fps:g} fps"
     )
     screen.say(f"start-up {times.startup_seconds:.1f} s, job {times.job_seconds:.1f} s")
-    if result.is_tiny_model:
+    if result.is_tiny_model and not any("tiny" in warning for warning in result.warnings):
         screen.say(TINY_NOTE)
     for warning in result.warnings:
         screen.say(f"note: {warning}")

@@ -8,9 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from itk_client.events import Event, Finished, Progressed, Queued, Started
+from itk_client.words import event_words
 from itk_schema import read_chunk_stage, to_json
-
-from .words import event_words
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
