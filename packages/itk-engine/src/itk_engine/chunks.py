@@ -1,6 +1,7 @@
 """Cuts a long speech into overlapping chunks, pure and without tensors."""
 
-from __future__ import annotations
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from attrs import field, frozen
 from attrs.validators import ge
@@ -16,6 +17,7 @@ class Chunk:
 
     It covers the video's frames `start` to `start + frames`; the first `overlap` of them are
     given by the chunk before, so `new_frames` are its own, of which the video keeps `kept`.
+    Without overlap a scene begins.
     """
 
     index: int
@@ -85,31 +87,41 @@ def video_frames(
     return min(limits)
 
 
-def plan_chunks(frames: int, plan: ChunkPlan) -> tuple[Chunk, ...]:
+def plan_chunks(frames: int, plan: ChunkPlan, *, cuts: Sequence[int] = ()) -> tuple[Chunk, ...]:
     """Return the chunks of a video of so many frames; their `kept` frames are the video.
 
-    Chunk k covers frames k·(F - m) to k·(F - m) + F. The last one may reach past the end: its
-    surplus is made and not kept.
+    Chunk k of a scene covers its frames k·(F - m) to k·(F - m) + F. The last one may reach past
+    the scene's end: its surplus is made and not kept. `cuts` are the frames at which another
+    scene begins; a scene's first chunk overlaps with nothing.
     """
     assert frames >= 1
+    edges = [0, *(cut for cut in cuts if 0 < cut < frames), frames]
+    pieces = [
+        (start + offset, overlap, kept)
+        for start, stop in pairwise(edges)
+        for offset, overlap, kept in _scene_pieces(stop - start, plan)
+    ]
+    return tuple(
+        Chunk(
+            index=index,
+            start=start,
+            frames=plan.frame_num,
+            overlap=overlap,
+            kept=kept,
+            last=index == len(pieces) - 1,
+        )
+        for index, (start, overlap, kept) in enumerate(pieces)
+    )
+
+
+def _scene_pieces(frames: int, plan: ChunkPlan) -> Iterator[tuple[int, int, int]]:
+    """Yield where each chunk of one scene starts, how far it overlaps, how much it keeps."""
     stride = plan.frame_num - plan.motion_frame
     count = 1 + max(0, -(-(frames - plan.frame_num) // stride))
-    chunks = []
     for index in range(count):
         start = index * stride
         overlap = plan.motion_frame if index else 0
-        kept = min(start + plan.frame_num, frames) - (start + overlap)
-        chunks.append(
-            Chunk(
-                index=index,
-                start=start,
-                frames=plan.frame_num,
-                overlap=overlap,
-                kept=kept,
-                last=index == count - 1,
-            )
-        )
-    return tuple(chunks)
+        yield start, overlap, min(start + plan.frame_num, frames) - (start + overlap)
 
 
 def speech_rows(chunk: Chunk, length: int, *, mirror: bool = True) -> list[list[int]]:

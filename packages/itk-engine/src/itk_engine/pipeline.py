@@ -67,7 +67,7 @@ class Scene:
             The same tensor again means the same picture.
         masks: first speaker, second speaker, background [3, h, w] at latent resolution;
             needed for two speakers.
-        colour_strength: 0..1, how far each frame's colours go back to the first picture's.
+        colour_strength: 0..1, how far each frame's colours go back to its scene's first picture's.
         mirrored_from: the first chunk that, past the end of a speech, hears it backwards;
             in earlier ones its last row stands still.
         reference_skips: let TeaCache count calls as the reference implementation does.
@@ -137,7 +137,8 @@ def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
     first_picture = motion_pixels = None
     for chunk, plan in zip(scene.chunks, plans, strict=True):
         picture = scene.picture(chunk.start)
-        first_picture = picture if first_picture is None else first_picture
+        if first_picture is None or not chunk.overlap:
+            first_picture, motion_pixels = picture, None
         conditions, conditioned = conditioner.conditions(chunk, picture)
         yield conditioned
 
@@ -158,7 +159,7 @@ def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
             guide=Guide(sampling.guidance),
         )
         for step, latent in enumerate(steps):
-            if chunk.index:
+            if chunk.overlap:
                 noise.draw(tuple(motion.shape[1:]))
             yield Stepped(chunk=chunk, step=step, steps=sampling.steps, latent=latent)
 
@@ -166,8 +167,8 @@ def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
             raise NotFiniteError(chunk=chunk.index, step=None)
         video = parts.vae.decode(latent[0])
         video = match_colours(video, first_picture.to(video.device), scene.colour_strength)
-        if not chunk.last:
-            motion_pixels = video[:, -(scene.chunks[chunk.index + 1].overlap) :]
+        if not chunk.last and (overlap := scene.chunks[chunk.index + 1].overlap):
+            motion_pixels = video[:, -overlap:]
         yield Finished(
             chunk=chunk,
             video=video,

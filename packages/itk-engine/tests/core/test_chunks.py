@@ -39,6 +39,20 @@ def test_chunks_overlap_by_the_motion_frames(frames: int, plan: ChunkPlan) -> No
     assert all(chunk.kept >= 1 for chunk in chunks)
 
 
+@given(frames=st.integers(1, 500), plan=plans(), cuts=st.sets(st.integers(1, 600)))
+def test_a_scene_begins_afresh_at_each_cut(frames: int, plan: ChunkPlan, cuts: set[int]) -> None:
+    """Every frame is still kept once, and a chunk without overlap starts at every cut."""
+    chunks = plan_chunks(frames, plan, cuts=sorted(cuts))
+    begun = [chunk.start for chunk in chunks if not chunk.overlap]
+    assert begun == [0, *sorted(cut for cut in cuts if cut < frames)]
+    kept = [
+        frame
+        for chunk in chunks
+        for frame in range(chunk.start + chunk.overlap, chunk.start + chunk.overlap + chunk.kept)
+    ]
+    assert kept == list(range(frames))
+
+
 @given(frames=st.integers(1, 500), plan=plans())
 def test_no_chunk_is_made_for_nothing(frames: int, plan: ChunkPlan) -> None:
     """One chunk fewer would not reach the end of the video."""

@@ -1,0 +1,125 @@
+"""Still and moving pictures, cameras, cuts, and how they are framed."""
+
+import numpy as np
+import pytest
+import torch
+from attrs import frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itk_engine.camera import Camera
+from itk_engine.framing import Framing
+from itk_engine.request import MovingPicture, StillPicture, bounced
+from itk_engine.scenes import find_cuts
+from itk_schema import Parameters
+
+
+@frozen(kw_only=True, eq=False)
+class Film:
+    """A video in memory, at its own frame rate, with the face of `itk_media.VideoFrames`."""
+
+    pictures: np.ndarray
+    rate: float
+
+    @property
+    def duration_seconds(self) -> float:
+        """How long it is."""
+        return len(self.pictures) / self.rate
+
+    def frame_at(self, seconds: float) -> np.ndarray:
+        """What is on screen; the last picture past the end."""
+        return self.pictures[min(int(seconds * self.rate + 1e-6), len(self.pictures) - 1)]
+
+
+def numbered(count: int) -> np.ndarray:
+    """Pictures whose every pixel is their number."""
+    return np.broadcast_to(
+        np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 20, 20, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rate", "seen"), [(25.0, [0, 1, 2, 24]), (50.0, [0, 2, 4, 48]), (12.5, [0, 0, 1, 12])]
+)
+def test_a_dub_stays_in_step_whatever_its_rate(rate: float, seen: list[int]) -> None:
+    """Frame 24 of the video shows what the source shows after 0.96 s."""
+    dub = MovingPicture(video=Film(pictures=numbered(100), rate=rate))
+    assert [int(dub.frame(index)[0, 0, 0]) for index in (0, 1, 2, 24)] == seen
+
+
+def test_a_dub_that_ends_too_soon_holds_or_bounces() -> None:
+    """Ten frames hold their last one, or run back and forth without repeating an end."""
+    film = Film(pictures=numbered(10), rate=25.0)
+    hold = MovingPicture(video=film)
+    bounce = MovingPicture(video=film, end="bounce")
+    frames = range(8, 22)
+    assert [int(hold.frame(i)[0, 0, 0]) for i in frames] == [8, *[9] * 13]
+    expected = [8, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 1, 2, 3]
+    assert [int(bounce.frame(i)[0, 0, 0]) for i in frames] == expected
+
+
+@given(seconds=st.floats(0, 1e4), duration=st.floats(0, 100))
+def test_a_bounce_never_leaves_the_video(seconds: float, duration: float) -> None:
+    """Whatever the moment, it lies between the first and the last frame."""
+    assert 0 <= bounced(seconds, duration) <= duration
+
+
+def test_cuts_are_found_and_fast_movement_is_not_one() -> None:
+    """Three flat scenes have two cuts; a steady change has none; short scenes join."""
+    levels = np.array([10] * 20 + [200] * 30 + [90] * 25 + [250] * 3 + [90] * 20, np.uint8)
+    film = Film(pictures=np.broadcast_to(levels[:, None, None, None], (98, 8, 8, 3)), rate=25.0)
+    assert find_cuts(MovingPicture(video=film), 98) == (20, 50, 75)
+    steady = Film(pictures=numbered(200)[::10], rate=25.0)
+    assert find_cuts(MovingPicture(video=steady), 20) == ()
+    assert find_cuts(StillPicture(pixels=np.zeros((8, 8, 3), np.uint8)), 50) == ()
+
+
+@pytest.mark.parametrize("motion", ["zoom_in", "zoom_out", "pan_left", "pan_right"])
+def test_a_camera_moves_slowly_and_stays_inside(motion: str) -> None:
+    """At no frame of any length does the view leave the picture or jump."""
+    camera = Camera.over(500, motion)  # pyrefly: ignore[bad-argument-type]
+    views = np.array([camera.window(index) for index in range(1200)])
+    assert views.min() >= 0
+    assert views.max() <= 1
+    assert np.abs(np.diff(views, axis=0)).max() < 0.001
+    assert np.abs(views[250] - views[0]).max() > 0.03
+
+
+@pytest.mark.parametrize(
+    ("changes", "size"),
+    [
+        ({}, (64, 64)),
+        ({"output_size": "source"}, (60, 60)),
+        ({"size": "infinitetalk-720"}, (96, 96)),
+    ],
+)
+def test_the_video_has_the_size_that_was_asked(
+    changes: dict[str, str], size: tuple[int, int]
+) -> None:
+    """By default the bucket's; or the source's, as far as the crop shows it, in even numbers."""
+    picture = StillPicture(pixels=np.zeros((67, 60, 3), np.uint8))
+    framing = Framing.of(picture, Parameters(**changes), frames=9, scale=0.1)
+    assert framing.delivered == size
+    delivered = framing.deliver(torch.zeros(3, 2, *framing.canvas))
+    assert delivered.shape == (2, *size, 3)
+    assert set(np.unique(delivered)) == {127}
+
+
+def test_bars_are_not_delivered_in_the_size_of_the_source() -> None:
+    """What `pad` added is cut off again."""
+    picture = StillPicture(pixels=np.full((30, 60, 3), 200, np.uint8))
+    parameters = Parameters(fit="pad", output_size="source")
+    framing = Framing.of(picture, parameters, frames=9, scale=0.1)
+    shown = framing.picture(0)
+    assert framing.delivered == (30, 60)
+    assert framing.deliver(shown).min() >= 198
+    assert shown.min() == -1 or framing.placement.top == framing.placement.left == 0
+
+
+def test_a_still_picture_is_one_tensor() -> None:
+    """So that it is encoded once; with a camera every frame is its own."""
+    picture = StillPicture(pixels=np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    still = Framing.of(picture, Parameters(), frames=100, scale=0.1)
+    assert still.picture(0) is still.picture(72)
+    moving = Framing.of(picture, Parameters(camera_motion="zoom_in"), frames=100, scale=0.1)
+    assert not torch.equal(moving.picture(0), moving.picture(72))
