@@ -15,8 +15,9 @@ from attrs import fields
 from itk_client.cli import main
 from itk_client.cli.demo import DemoPlan, run_demo
 from itk_client.cli.endpoint_process import EndpointCommand, EndpointProcess, require_worker
-from itk_client.cli.exits import MEANINGS
+from itk_client.cli.exits import MEANINGS, LeftError
 from itk_client.cli.flags import GenerationFlags, JobFlags
+from itk_client.cli.following import follow
 from itk_client.cli.main import NAMES
 from itk_client.cli.screen import Screen
 from itk_client.errors import EndpointProcessError
@@ -244,7 +245,7 @@ def test_the_demo_leaves_three_files(tmp_path, capsys):
 def test_a_demo_endpoint_that_fails_shows_its_log(tmp_path, mode, words):
     """An endpoint that does not start or dies ends the demo with the end of its log."""
     with pytest.raises(EndpointProcessError, match=words) as caught:
-        demo(tmp_path, mode, start_seconds=0.7 if mode == "silent" else 60)
+        demo(tmp_path, mode, start_seconds=2.0 if mode == "silent" else 60)
     assert f"log of a {mode} endpoint" in caught.value.log_tail
 
 
@@ -317,6 +318,31 @@ def test_interrupting_the_demo_leaves_nothing(tmp_path, signals, code, words):
     assert process.returncode == code, heard
     assert words in heard
     assert endpoints_of(tmp_path) == []
+
+
+class Impatient:
+    """A job during which a person presses Ctrl-C at every look."""
+
+    id = "a"
+    cancels = 0
+
+    def events(self, *, timeout_seconds=None):
+        """Be interrupted at once."""
+        raise KeyboardInterrupt
+        yield timeout_seconds
+
+    def cancel(self):
+        """Count."""
+        self.cancels += 1
+
+
+def test_ctrl_c_twice_leaves(capsys):
+    """The first Ctrl-C asks for the cancellation, once; the second one leaves."""
+    job = Impatient()
+    with pytest.raises(LeftError, match="itk status a"), Screen() as screen:
+        follow(job, screen)
+    assert job.cancels == 1
+    assert "Ctrl-C again" in capsys.readouterr().err
 
 
 def test_lines_where_there_is_no_terminal(capsys):

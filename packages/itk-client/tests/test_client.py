@@ -32,7 +32,7 @@ from itk_client import (
     ValidationError,
     WaitTimeoutError,
 )
-from itk_client.testing import API_KEY, FILES_URL, reply
+from itk_client.testing import API_KEY, FILES_URL, reply, served
 from itk_schema import (
     DEFAULT_POLICY,
     Batch,
@@ -464,6 +464,16 @@ def test_secrets_are_in_no_text(client, endpoint, job):
         assert API_KEY not in text
         assert "s3cr3t" not in text
         assert "signature" not in text
+
+
+def test_signed_addresses_are_not_logged(endpoint, job, tmp_path, caplog):
+    """What the HTTP library logs about a download has no signature in it."""
+    caplog.set_level("DEBUG")
+    endpoint.takes_uploads = True
+    with served(endpoint) as base_url, Client(base_url=base_url) as client:
+        client.generate(job).video.download(tmp_path)
+    assert "video.mp4" in caplog.text
+    assert "signature" not in caplog.text
 
 
 def test_errors_survive_pickling():

@@ -189,7 +189,7 @@ class JobFailedError(JobError):
         code = f"{self.code}: " if self.code else ""
         stage = f" (at {self.at_stage})" if self.at_stage else ""
         hint = f" {self.hint}" if self.hint else ""
-        return f"{code}{self.message}{stage}.{hint}".replace("..", ".")
+        return f"{code}{self.message.rstrip('.')}{stage}.{hint}"
 
 
 @define
