@@ -86,6 +86,7 @@ def test_sigterm_ends_the_job_with_a_retryable_error(new_endpoint):
     until(lambda: endpoint.workers.pids() not in {(), (pid,)})
 
 
+@pytest.mark.long
 def test_sigterm_ends_an_idle_worker_at_once(new_endpoint):
     """It does not wait for its open long polls, which would bring jobs that it cannot do."""
     endpoint = new_endpoint(patience=Patience(poll_seconds=60.0))
@@ -108,6 +109,7 @@ def test_missing_weights_reach_the_caller_and_name_the_path(new_endpoint):
     assert endpoint.http.get("/health").json()["workers"]["unhealthy"] == 1
 
 
+@pytest.mark.long
 def test_missing_weights_fail_a_test_run_too(run_fake_worker, tmp_path):
     """With --test_input @file the job itself says what is missing, and the exit status is 1."""
     from itk_schema import to_json

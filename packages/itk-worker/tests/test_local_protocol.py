@@ -28,6 +28,7 @@ class Played:
             headers={"Authorization": token},
             timeout=20,
             trust_env=False,
+            verify=endpoint.no_tls,
         )
 
     def take(self, worker="w"):  # noqa: D102

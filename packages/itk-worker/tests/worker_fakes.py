@@ -35,9 +35,9 @@ class FakeStep:
 class FakeTimings:
     """What the fake chunk took."""
 
-    preprocess_ms: float = 1.0
-    sampling_ms: float = 2.0
-    decode_ms: float = 3.0
+    preprocess_ms: float = 0.01
+    sampling_ms: float = 0.02
+    decode_ms: float = 0.03
 
 
 @frozen(kw_only=True, eq=False)

@@ -125,6 +125,7 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
         say(Stage.EMBEDDINGS_OK, frames=prepared.frames, chunks=prepared.chunks)
 
         say(Stage.PIPELINE_WARM_STARTED)
+        task.switch.check()
         estimate = bench.pace.require_time(prepared, parameters, task.switch.left_seconds)
         known = {} if estimate is None else {"estimate_seconds": round(estimate, 1)}
         say(Stage.PIPELINE_WARM_OK, **known)

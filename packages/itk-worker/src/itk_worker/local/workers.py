@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .jobs import Job, JobStore
 
 SWEEP_SECONDS = 0.5
-STARTS_BEFORE_GIVING_UP = 2
+STARTS_BEFORE_GIVING_UP = 2  # without a word; a worker that says why is believed at once
 _CODE = re.compile(r"\bE_[A-Z_]+\b")
 
 
@@ -121,7 +121,7 @@ class Workers:
             if self._stopping.is_set():
                 return
             failures = 0 if worker.ready else failures + 1
-            if failures >= STARTS_BEFORE_GIVING_UP:
+            if worker.unhealthy or failures >= STARTS_BEFORE_GIVING_UP:
                 self._broken.add(slot)
                 if len(self._broken) == self._plan.count:
                     self._store.fail_queued(lambda job, why=why: _cannot_start(job, why))
