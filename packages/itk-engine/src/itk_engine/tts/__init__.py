@@ -1,0 +1,21 @@
+"""Speech from text: one voice, or a dialogue of two."""
+
+from .dialogue import SPEECH_RATE, Spoken, Utterance, dialogue, speak
+from .espeak import EspeakSynthesiser
+from .kokoro import KokoroSynthesiser
+from .synthesiser import MissingSynthesiserError, Synthesiser
+from .voices import DEFAULT_VOICES, PUBLISHED_VOICES
+
+__all__ = [
+    "DEFAULT_VOICES",
+    "EspeakSynthesiser",
+    "KokoroSynthesiser",
+    "MissingSynthesiserError",
+    "PUBLISHED_VOICES",
+    "SPEECH_RATE",
+    "Spoken",
+    "Synthesiser",
+    "Utterance",
+    "dialogue",
+    "speak",
+]
