@@ -133,13 +133,20 @@ def _negative_prompt(request: GenerationRequest) -> str:
 
 
 def _tracks(request: GenerationRequest) -> tuple[tuple[NDArray[np.float32], ...], Waveform | None]:
-    """Return what each speaker says, at equal loudness and length, and both together."""
+    """Return what each speaker says, at one length and loudness, and both together."""
     if not 1 <= len(request.speeches) <= 2:
         raise InvalidRequestError("speeches", "one or two", str(len(request.speeches)))
     heard = [
-        Waveform(samples=_loud(speech, place), sample_rate=SAMPLE_RATE)
+        _checked(speech, field=f"speeches[{place}]")
         for place, speech in enumerate(request.speeches)
     ]
+    if request.speech_loudness == "normalise":
+        heard = [
+            Waveform(
+                samples=normalise_loudness(speech.samples, SAMPLE_RATE), sample_rate=SAMPLE_RATE
+            )
+            for speech in heard
+        ]
     if len(heard) == 1:
         return (heard[0].samples,), None
     parameters = request.parameters
@@ -152,15 +159,13 @@ def _tracks(request: GenerationRequest) -> tuple[tuple[NDArray[np.float32], ...]
     return tuple(track.samples for track in both), mixed
 
 
-def _loud(speech: Waveform, place: int) -> NDArray[np.float32]:
+def _checked(speech: Waveform, *, field: str) -> Waveform:
     if speech.sample_rate != SAMPLE_RATE:
-        raise InvalidRequestError(
-            f"speeches[{place}]", f"{SAMPLE_RATE} Hz", f"{speech.sample_rate} Hz"
-        )
+        raise InvalidRequestError(field, f"{SAMPLE_RATE} Hz", f"{speech.sample_rate} Hz")
     if speech.duration_seconds < _SHORTEST_SECONDS:
         raise SpeechTooShortError(
             seconds=speech.duration_seconds,
             needed_seconds=_SHORTEST_SECONDS,
-            speech=f"speeches[{place}]",
+            speech=field,
         )
-    return normalise_loudness(speech.samples, SAMPLE_RATE)
+    return speech

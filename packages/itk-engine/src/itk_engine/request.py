@@ -99,6 +99,8 @@ class GenerationRequest:
         masks: in place of boxes, per speaker an array [h, w] of the first frame's size that
             is not zero where the speaker is.
         negative_prompt: what should not happen; None: what the parameters say.
+        speech_loudness: "normalise" brings each speech to -23 LUFS, as the model learnt it;
+            "keep" is for speech that a synthesiser made, whose loudness is known.
     """
 
     prompt: str
@@ -109,6 +111,7 @@ class GenerationRequest:
     boxes: tuple[Sequence[float], ...] = field(default=(), converter=tuple)
     masks: tuple[NDArray[np.generic], ...] = field(default=(), converter=tuple)
     negative_prompt: str | None = None
+    speech_loudness: Literal["normalise", "keep"] = "normalise"
 
 
 @frozen(kw_only=True)
