@@ -133,7 +133,7 @@ def write_checkpoint(
     # The published file has CLIP's text half too.
     clip["log_scale"] = torch.tensor(2.6593)
     torch.save(clip, files.base / layout.CLIP_FILE)
-    _write_tokenizer(tokenizer, tokens=models.dit.config.text_len)
+    make_tokenizer(tokenizer, tokens=models.dit.config.text_len)
     _write_speech_encoder(files.wav2vec, models.speech, dtype)
     return files
 
@@ -200,7 +200,7 @@ def _write_speech_encoder(folder: Path, model: SpeechEncoder, dtype: torch.dtype
     save_file(_state(model, dtype), folder / "model.safetensors")
 
 
-def _write_tokenizer(folder: Path, *, tokens: int) -> None:
+def make_tokenizer(folder: Path, *, tokens: int) -> None:
     """Write a tokenizer whose tokens are bytes: any text can be said with it."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 

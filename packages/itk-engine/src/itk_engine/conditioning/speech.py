@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  the name that everybody knows
+from attrs import frozen
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -14,11 +15,19 @@ SAMPLE_RATE = 16_000
 FRAMES_PER_SECOND = 25
 _SAMPLES_PER_FRAME = SAMPLE_RATE // FRAMES_PER_SECOND
 
-# Longer speech is heard in stretches, so that memory does not grow with it.
-WHOLE_SECONDS = 120
-STRETCH_SECONDS = 60
-OVERLAP_SECONDS = 8
 _WINDOW = 5  # rows that one video frame hears
+
+
+@frozen(kw_only=True)
+class Stretches:
+    """How a long speech is heard: beyond `whole_seconds` in overlapping stretches.
+
+    Attention over all of it would need memory and time that grow with the square of its length.
+    """
+
+    whole_seconds: float = 120
+    seconds: float = 60
+    overlap_seconds: float = 8
 
 
 class SpeechEncoder(nn.Module):
@@ -37,7 +46,9 @@ class SpeechEncoder(nn.Module):
         self.masked_spec_embed = nn.Parameter(torch.rand(config.hidden_size))
 
     @torch.inference_mode()
-    def embed(self, samples: NDArray[np.floating[Any]] | Tensor) -> Tensor:
+    def embed(
+        self, samples: NDArray[np.floating[Any]] | Tensor, *, stretches: Stretches | None = None
+    ) -> Tensor:
         """Return the features float32 [frames, layers, channels] of samples [N] at 16 kHz.
 
         There are int(N / 16000 · 25) frames. Speech over two minutes is heard in overlapping
@@ -47,9 +58,10 @@ class SpeechEncoder(nn.Module):
         if self.config.do_normalize:
             speech = (speech - speech.mean()) / torch.sqrt(speech.var(unbiased=False) + 1e-7)
         frames = int(len(speech) / SAMPLE_RATE * FRAMES_PER_SECOND)
-        if frames <= WHOLE_SECONDS * FRAMES_PER_SECOND:
-            return self(speech[None], frames)[0].cpu()
-        return self._embed_in_stretches(speech, frames)
+        stretches = stretches or Stretches()
+        if frames <= stretches.whole_seconds * FRAMES_PER_SECOND:
+            return self(speech[None], frames)[0].float().cpu()
+        return self._embed_in_stretches(speech, frames, stretches)
 
     def forward(self, speech: Tensor, frames: int) -> Tensor:
         """Return [B, frames, layers, channels] of normalised samples [B, N]; differentiable."""
@@ -59,24 +71,26 @@ class SpeechEncoder(nn.Module):
         hidden = self.feature_projection(features.transpose(1, 2))
         return torch.stack(list(self.encoder(hidden)), 2)
 
-    def _embed_in_stretches(self, speech: Tensor, frames: int) -> Tensor:
-        overlap = OVERLAP_SECONDS * FRAMES_PER_SECOND
-        length = STRETCH_SECONDS * FRAMES_PER_SECOND
-        done: list[Tensor] = []
-        tail: Tensor | None = None  # the end of the stretch before, which this one begins with
+    def _embed_in_stretches(self, speech: Tensor, frames: int, stretches: Stretches) -> Tensor:
+        overlap = round(stretches.overlap_seconds * FRAMES_PER_SECOND)
+        length = round(stretches.seconds * FRAMES_PER_SECOND)
+        features: Tensor | None = None
         for start in range(0, frames - overlap, length - overlap):
             stop = min(start + length, frames)
+            # The last stretch hears the rest, a fraction of a frame included.
             end = len(speech) if stop == frames else stop * _SAMPLES_PER_FRAME
-            heard = self(speech[None, start * _SAMPLES_PER_FRAME : end], stop - start)[0].cpu()
-            if tail is not None:
+            heard = self(speech[None, start * _SAMPLES_PER_FRAME : end], stop - start)[0]
+            heard = heard.float().cpu()
+            if features is None:
+                features = heard.new_empty(frames, *heard.shape[1:])
+            else:
                 share = torch.linspace(0, 1, overlap + 2)[1:-1, None, None]
-                heard[:overlap] = torch.lerp(tail, heard[:overlap], share)
-            if stop == frames:
-                done.append(heard)
-                break
-            tail = heard[-overlap:]
-            done.append(heard[:-overlap].clone())
-        return torch.cat(done)
+                heard[:overlap] = torch.lerp(
+                    features[start : start + overlap], heard[:overlap], share
+                )
+            features[start:stop] = heard
+        assert features is not None
+        return features
 
 
 def windows(features: Tensor, start: int, count: int) -> Tensor:

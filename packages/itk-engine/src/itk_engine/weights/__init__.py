@@ -11,6 +11,7 @@ from .models import (
     read_vae,
     read_vision_encoder,
 )
+from .published import published_parameters, published_shapes
 from .quantised import QuantisedLinear, read_map, replace_linears, stored_names
 from .stored import Entries, Stored, fill, read_entries, union, without_values
 
@@ -22,6 +23,8 @@ __all__ = [
     "Stored",
     "adapter_file",
     "fill",
+    "published_parameters",
+    "published_shapes",
     "read_entries",
     "read_map",
     "read_models",
