@@ -42,7 +42,7 @@ def show(event: Event) -> str:
 def fetch(job: Job) -> SavedFiles | None:
     """Results are single or batches; errors carry facts."""
     try:
-        result: Result | BatchResult = job.result(on_event=lambda event: None)
+        result: Result | BatchResult = job.result(on_event=lambda _event: None)
     except JobFailedError as error:
         return job.download() if error.retryable else None
     if isinstance(result, BatchResult) or result.output.seed < 0 or not result.video.bytes:
