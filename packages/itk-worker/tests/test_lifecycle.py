@@ -3,14 +3,20 @@
 import contextlib
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 from worker_fakes import job_input
 
 from itk_schema import parse_failure, parse_output
 from itk_worker.local import Patience
+
+HERE = Path(__file__).parent
 
 
 def lives(pid):
@@ -153,3 +159,31 @@ def test_the_platforms_timeout_ends_a_job(new_endpoint):
     view = endpoint.finish(job, policy={"executionTimeout": 5000})
     assert view["status"] == "TIMED_OUT"
     assert endpoint.finish(job_input())["status"] == "COMPLETED"
+
+
+@pytest.mark.long
+def test_the_sdks_own_server_works_with_our_worker(tmp_path):
+    """--rp_serve_api --rp_api_port answers /runsync with the result."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("RUNPOD_", "ITK_"))}
+    env |= {"HOME": str(tmp_path), "ITK_VOLUME_DIR": str(tmp_path)}
+    command = [sys.executable, str(HERE / "fake_worker.py"), "--rp_serve_api"]
+    with subprocess.Popen([*command, "--rp_api_port", str(port)], env=env) as server:
+        try:
+            with httpx2.Client(base_url=f"http://localhost:{port}", trust_env=False) as http:
+                until(lambda: answers(http), seconds=60)
+                view = http.post("/runsync", json={"input": job_input()}, timeout=60).json()
+        finally:
+            server.terminate()
+    assert view["status"] == "COMPLETED"
+    assert parse_output(view["output"]).video.frames == 25
+
+
+def answers(http):
+    """Whether a server is there."""
+    try:
+        return http.get("/").status_code < 500
+    except httpx2.TransportError:
+        return False

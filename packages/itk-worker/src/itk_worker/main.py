@@ -104,7 +104,9 @@ def _end_with_parent(parent_pid: int | None) -> None:
     def watch() -> None:
         while os.getppid() == parent_pid:
             time.sleep(0.5)
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
