@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from itk_engine.camera import Camera
 from itk_engine.conditioning import (
     Placement,
     bucket_for,
@@ -25,6 +24,7 @@ from itk_engine.conditioning.regions import (
     require_visible,
 )
 from itk_engine.request import GenerationRequest, Picture
+from itk_media import MovingStill
 from itk_schema import Parameters
 
 Size = tuple[int, int]  # height, width
@@ -42,26 +42,24 @@ class Framing:
     source: Picture
     placement: Placement
     parameters: Parameters
-    camera: Camera | None
     delivered: Size
     _framed: OrderedDict[int, Tensor] = field(factory=OrderedDict, init=False)
 
     @classmethod
-    def of(
-        cls, source: Picture, parameters: Parameters, *, frames: int, scale: float = 1.0
-    ) -> "Framing":
+    def of(cls, source: Picture, parameters: Parameters, *, scale: float = 1.0) -> "Framing":
         """Choose the canvas by the first frame; `scale` shrinks it for a tiny model."""
+        motion = parameters.camera_motion
+        if motion != "none" and source.is_still:
+            source = MovingStill(picture=source.frame(0), motion=motion)
         height, width = source.frame(0).shape[:2]
         canvas = bucket_for(height, width, parameters.size, scale=scale)
         placement = place(
             (height, width), canvas, fit=parameters.fit, focus=tuple(parameters.focus)
         )
-        moving = source.is_still and parameters.camera_motion != "none"
         return cls(
             source=source,
             placement=placement,
             parameters=parameters,
-            camera=Camera.over(frames, parameters.camera_motion) if moving else None,
             delivered=_source_size(placement)
             if parameters.output_size == "source"
             else placement.canvas,
@@ -77,13 +75,10 @@ class Framing:
 
         A still picture is the same tensor at every frame.
         """
-        key = index if self.camera or not self.source.is_still else 0
+        key = 0 if self.source.is_still else index
         if key not in self._framed:
-            pixels = self.source.frame(index)
-            if self.camera is not None:
-                pixels = self.camera.look(pixels, index)
             canvas = resize_and_crop(
-                pixels,
+                self.source.frame(index),
                 self.canvas,
                 fit=self.parameters.fit,
                 focus=tuple(self.parameters.focus),

@@ -61,7 +61,7 @@ class Scene:
     """Everything that one generation is made from.
 
     Args:
-        prompt: text states [n, text_dim]; `negative` likewise.
+        prompt: text states [n, text_dim]; `negative` likewise, None where no branch needs it.
         speeches: per speaker the features [frames, layers, channels], on the host.
         picture: the picture [3, 1, H, W] in [-1, 1] that the video shows at a frame number.
             The same tensor again means the same picture.
@@ -74,7 +74,7 @@ class Scene:
     """
 
     prompt: Tensor
-    negative: Tensor
+    negative: Tensor | None
     speeches: tuple[Tensor, ...]
     picture: Callable[[int], Tensor]
     masks: Tensor | None = None
@@ -184,13 +184,12 @@ class _Conditioner:
         self._parts = parts
         self._scene = scene
         branches = scene.sampling.guidance.branches
-        dit = parts.dit
-        self._text: dict[bool, Tensor] = {
-            negative: dit.embed_text(
-                self._local(scene.negative if negative else scene.prompt)[None]
-            )
-            for negative in {branch.negative for branch in branches}
-        }
+        states = {False: scene.prompt, True: scene.negative}
+        self._text: dict[bool, Tensor] = {}
+        for negative in {branch.negative for branch in branches}:
+            prompt = states[negative]
+            assert prompt is not None
+            self._text[negative] = parts.dit.embed_text(self._local(prompt)[None])
         self._silence: Tensor | None = None
         self._seen: Tensor | None = None
         self._clip = self._picture = torch.empty(0)

@@ -10,9 +10,8 @@ from itk_engine.chunks import FRAMES_PER_SECOND, ChunkPlan, plan_chunks, video_f
 from itk_engine.errors import InvalidRequestError, SpeechTooShortError
 from itk_engine.framing import Framing, place_regions
 from itk_engine.pipeline import Finished, Scene
-from itk_engine.request import GenerationRequest
+from itk_engine.request import GenerationRequest, MovingPicture
 from itk_engine.sampling import Guidance, Sampling, TeaCache
-from itk_engine.scenes import find_cuts
 from itk_media import Waveform, mix_speeches, normalise_loudness
 from itk_schema import DEFAULT_NEGATIVE_PROMPT, Parameters
 
@@ -83,20 +82,21 @@ def prepare(models: "Models", request: GenerationRequest) -> Prepared:
         streaming=parameters.mode == "streaming",
         max_frames=parameters.max_frame_num,
     )
-    framing = Framing.of(request.picture, parameters, frames=frames, scale=models.bucket_scale)
-    cuts = find_cuts(request.picture, frames) if parameters.split_scenes else ()
-    masks = None
-    if len(speeches) == 2:
-        masks = place_regions(request, framing)
+    framing = Framing.of(request.picture, parameters, scale=models.bucket_scale)
+    masks = place_regions(request, framing) if len(speeches) == 2 else None
+    sampling = sampling_of(parameters)
+    negative = None
+    if any(branch.negative for branch in sampling.guidance.branches):
+        negative = models.text.encode(_negative_prompt(request))
     return Prepared(
         scene=Scene(
             prompt=models.text.encode(request.prompt),
-            negative=models.text.encode(_negative_prompt(request)),
+            negative=negative,
             speeches=features,
             picture=framing.picture,
             masks=masks,
-            chunks=plan_chunks(frames, plan, cuts=cuts),
-            sampling=sampling_of(parameters),
+            chunks=plan_chunks(frames, plan, cuts=_cuts(request)),
+            sampling=sampling,
             colour_strength=parameters.color_correction_strength,
         ),
         framing=framing,
@@ -122,6 +122,13 @@ def sampling_of(parameters: Parameters) -> Sampling:
         if parameters.use_teacache
         else None,
     )
+
+
+def _cuts(request: GenerationRequest) -> tuple[int, ...]:
+    picture = request.picture
+    if request.parameters.split_scenes and isinstance(picture, MovingPicture):
+        return picture.cut_frames
+    return ()
 
 
 def _negative_prompt(request: GenerationRequest) -> str:

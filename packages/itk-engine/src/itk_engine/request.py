@@ -1,5 +1,6 @@
 """What a caller asks of the engine, and what comes back."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -55,16 +56,23 @@ class MovingPicture:
     """A video that people are dubbed in, taken by time whatever its own frame rate.
 
     `end` says what it shows when the speech outlasts it: its last frame, or itself backwards
-    and forwards.
+    and forwards. `cuts_seconds` are the moments at which another scene begins, as
+    `itk_media.find_scenes` finds them; they matter where scenes are split.
     """
 
     video: VideoFrames
     end: Literal["hold", "bounce"] = "hold"
+    cuts_seconds: tuple[float, ...] = field(default=(), converter=tuple)
 
     @property
     def is_still(self) -> bool:
         """Whether every frame is the same: no."""
         return False
+
+    @property
+    def cut_frames(self) -> tuple[int, ...]:
+        """The frames at which another scene begins, of 25 a second."""
+        return tuple(math.ceil(cut * FRAMES_PER_SECOND - 1e-6) for cut in self.cuts_seconds)
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Return the picture that is on screen at this frame of a 25 fps video."""

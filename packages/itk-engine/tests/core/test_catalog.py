@@ -67,7 +67,7 @@ def test_it_changes_the_picture(
             request = request_of(
                 seconds=seconds,
                 **parameters,
-                picture=MovingPicture(video=Film(film), end=end),
+                picture=MovingPicture(video=Film(film), end=end, cuts_seconds=(0.6,)),
             )
         prepared = engine.prepare(request)
         videos.append(np.concatenate([chunk.frames for chunk in engine.generate(prepared)]))
@@ -75,7 +75,7 @@ def test_it_changes_the_picture(
 
 
 class Film:
-    """A video at 25 fps that cuts in the middle to something very different."""
+    """A video at 25 fps that cuts in the middle."""
 
     def __init__(self, frames: int) -> None:
         noise = np.random.default_rng(1).integers(0, 60, (frames, 70, 60, 3), dtype=np.uint8)

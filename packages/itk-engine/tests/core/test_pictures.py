@@ -1,4 +1,4 @@
-"""Still and moving pictures, cameras, cuts, and how they are framed."""
+"""Still and moving pictures, cuts, and how they are framed."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,8 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itk_engine.camera import Camera
 from itk_engine.framing import Framing
 from itk_engine.request import MovingPicture, StillPicture, bounced
-from itk_engine.scenes import find_cuts
 from itk_schema import Parameters
 
 
@@ -64,25 +62,11 @@ def test_a_bounce_never_leaves_the_video(seconds: float, duration: float) -> Non
     assert 0 <= bounced(seconds, duration) <= duration
 
 
-def test_cuts_are_found_and_fast_movement_is_not_one() -> None:
-    """Three flat scenes have two cuts; a steady change has none; short scenes join."""
-    levels = np.array([10] * 20 + [200] * 30 + [90] * 25 + [250] * 3 + [90] * 20, np.uint8)
-    film = Film(pictures=np.broadcast_to(levels[:, None, None, None], (98, 8, 8, 3)), rate=25.0)
-    assert find_cuts(MovingPicture(video=film), 98) == (20, 50, 75)
-    steady = Film(pictures=numbered(200)[::10], rate=25.0)
-    assert find_cuts(MovingPicture(video=steady), 20) == ()
-    assert find_cuts(StillPicture(pixels=np.zeros((8, 8, 3), np.uint8)), 50) == ()
-
-
-@pytest.mark.parametrize("motion", ["zoom_in", "zoom_out", "pan_left", "pan_right"])
-def test_a_camera_moves_slowly_and_stays_inside(motion: str) -> None:
-    """At no frame of any length does the view leave the picture or jump."""
-    camera = Camera.over(500, motion)  # pyrefly: ignore[bad-argument-type]
-    views = np.array([camera.window(index) for index in range(1200)])
-    assert views.min() >= 0
-    assert views.max() <= 1
-    assert np.abs(np.diff(views, axis=0)).max() < 0.001
-    assert np.abs(views[250] - views[0]).max() > 0.03
+def test_a_cut_falls_on_the_first_frame_of_its_scene() -> None:
+    """Between two frames of the video, the later one begins the scene."""
+    film = Film(pictures=numbered(100), rate=30.0)
+    dub = MovingPicture(video=film, cuts_seconds=(0.4, 1.0, 2.01))
+    assert dub.cut_frames == (10, 25, 51)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +82,7 @@ def test_the_video_has_the_size_that_was_asked(
 ) -> None:
     """By default the bucket's; or the source's, as far as the crop shows it, in even numbers."""
     picture = StillPicture(pixels=np.zeros((67, 60, 3), np.uint8))
-    framing = Framing.of(picture, Parameters(**changes), frames=9, scale=0.1)
+    framing = Framing.of(picture, Parameters(**changes), scale=0.1)
     assert framing.delivered == size
     delivered = framing.deliver(torch.zeros(3, 2, *framing.canvas))
     assert delivered.shape == (2, *size, 3)
@@ -109,7 +93,7 @@ def test_bars_are_not_delivered_in_the_size_of_the_source() -> None:
     """What `pad` added is cut off again."""
     picture = StillPicture(pixels=np.full((30, 60, 3), 200, np.uint8))
     parameters = Parameters(fit="pad", output_size="source")
-    framing = Framing.of(picture, parameters, frames=9, scale=0.1)
+    framing = Framing.of(picture, parameters, scale=0.1)
     shown = framing.picture(0)
     assert framing.delivered == (30, 60)
     assert framing.deliver(shown).min() >= 198
@@ -119,7 +103,7 @@ def test_bars_are_not_delivered_in_the_size_of_the_source() -> None:
 def test_a_still_picture_is_one_tensor() -> None:
     """So that it is encoded once; with a camera every frame is its own."""
     picture = StillPicture(pixels=np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
-    still = Framing.of(picture, Parameters(), frames=100, scale=0.1)
+    still = Framing.of(picture, Parameters(), scale=0.1)
     assert still.picture(0) is still.picture(72)
-    moving = Framing.of(picture, Parameters(camera_motion="zoom_in"), frames=100, scale=0.1)
+    moving = Framing.of(picture, Parameters(camera_motion="zoom_in"), scale=0.1)
     assert not torch.equal(moving.picture(0), moving.picture(72))
