@@ -195,7 +195,7 @@ def backgrounds(seeds: list[int], height: int, width: int, device: Any = "cpu") 
 
 def draw(canvas: Tensor, who: People, pose: Pose) -> Tensor:
     """Paint person n on canvas n ([N, 3, H, W], sRGB 0..1) and return the new canvas."""
-    n, _, height, width = canvas.shape
+    height, width = canvas.shape[-2:]
     gy, gx = _grid(height, width, canvas.device)
     u = _Numbers(who, pose)
     wide = width / height
@@ -226,7 +226,7 @@ class _Numbers:
         for source in (who, pose):
             for f in fields(source):
                 value = getattr(source, f.name)
-                setattr(self, f.name, value[(...,) + (None, None)])
+                setattr(self, f.name, value[..., None, None])
 
     def __getattr__(self, name: str) -> Tensor:
         raise AttributeError(name)
@@ -443,7 +443,7 @@ def _glasses(out: Tensor, u: Any, ink: _Ink, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _mix(out: Tensor, colour: Tensor, cover: Tensor) -> Tensor:
-    return out + (colour - out) * cover[:, None]
+    return torch.lerp(out, colour.expand_as(out), cover[:, None])
 
 
 def _wide(colour: Tensor) -> Tensor:

@@ -1,0 +1,465 @@
+"""Trains the small transformer by flow matching on clips that are encoded beforehand.
+
+    python training/transformer.py --state FOLDER [--seconds 420] [--resume]
+
+Needs vae-average.pt and speech-average.pt in the folder. A latent x0 and noise n give
+x = (1 - s) x0 + s n; the model predicts n - x0. What the pipeline pins is pinned here too: the
+portrait's latent in first chunks, motion latents (re-encoded and disturbed) in later ones.
+Speech is dropped in one batch of ten. Where two people speak, a second loss teaches the
+self-attention which of them a token belongs to, because the speech is routed by that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import clips
+import loop
+import meter
+import sounds
+import speech
+import torch
+import vae as vae_training
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  the name that everybody knows
+
+from itk_engine.conditioning.clip import VisionConfig, VisionEncoder
+from itk_engine.conditioning.regions import halves
+from itk_engine.model import DiT, DiTConfig
+from itk_engine.model import attention as attention_layers
+from itk_engine.ops.speaker_map import speaker_map
+from itk_engine.sampling.schedule import timesteps
+from itk_engine.vae import VAE
+
+Tensor = torch.Tensor
+
+CONFIG = DiTConfig(
+    dim=192,
+    ffn_dim=768,
+    freq_dim=64,
+    num_heads=6,
+    num_layers=6,
+    text_len=16,
+    text_dim=32,
+    intermediate_dim=160,
+    output_dim=64,
+    context_tokens=6,
+    audio_blocks=speech.CONFIG.num_hidden_layers,
+    audio_channels=speech.CONFIG.hidden_size,
+    clip_dim=32,
+)
+VISION = VisionConfig(dim=32, out_dim=16, num_heads=2, num_layers=3, mlp_ratio=2)
+VISION_SEED = 41
+FRAMES, LATENTS = 81, 21
+MARGIN = 2
+PLAIN = ("patch_embedding", "head", "time_", "text_embedding", "img_emb", "audio_proj.proj3")
+# (size, people, clips, share of the steps, batch)
+POOLS = (
+    ((128, 128), 1, 4000, 0.60, 48),
+    ((96, 176), 2, 1600, 0.26, 48),
+    ((144, 112), 1, 400, 0.07, 48),
+    ((112, 144), 1, 400, 0.07, 48),
+)
+
+
+def main() -> None:
+    """Train for so many seconds and leave state, weights, curve and samples in the folder."""
+    ask = argparse.ArgumentParser()
+    ask.add_argument("--state", type=Path, required=True)
+    ask.add_argument("--speech", type=Path, default=Path(".train"))
+    ask.add_argument("--seconds", type=float, default=420)
+    ask.add_argument("--resume", action="store_true")
+    ask.add_argument("--small", type=float, default=1.0)
+    ask.add_argument("--compile", action="store_true")
+    ask.add_argument("--first-seed", type=int, default=100_000)
+    ask.add_argument("--span", type=float, nargs=2, default=(0.0, 1.0), help="part of the schedule")
+    ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    train(ask.parse_args())
+
+
+def train(given: argparse.Namespace) -> None:
+    """The whole stage."""
+    clock = loop.Clock(given.seconds)
+    device = torch.device(given.device)
+    torch.manual_seed(13)
+    torch.set_float32_matmul_precision("high")
+    parts = Parts.load(given.state, device)
+    model = DiT(CONFIG).to(device)
+    quiet_start(model)
+    listen(model)
+    optimiser = loop.Optimiser(model, plain=PLAIN)
+    state = loop.load(given.state, "transformer") if given.resume else None
+    if state:
+        optimiser.resume(state)
+    pools = prepare(given, parts, device)
+    print(f"pools ready after {clock.spent:.1f} s", flush=True)
+    if given.compile:
+        torch._dynamo.config.recompile_limit = 64  # noqa: SLF001
+        for block in model.blocks:
+            block.forward = torch.compile(block.forward, dynamic=False)
+    curve = loop.Curve(given.state / "transformer-curve")
+    chance = torch.Generator().manual_seed(optimiser.steps + 17)
+    sums, count = torch.zeros(4, device=device), 0
+    warm_start, last = clock.spent, time.monotonic()
+    shares = torch.tensor([row[3] for row in POOLS])
+    every = 200 if given.small >= 1 else 5
+    while clock.spent < given.seconds:
+        share = (clock.spent - warm_start) / (given.seconds - warm_start)
+        share = given.span[0] + (given.span[1] - given.span[0]) * share
+        pool = pools[int(torch.multinomial(shares, 1, generator=chance))]
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            total, flow, route = loss(model, pool, chance)
+        total.backward()
+        factor = loop.rate(share, warm=0.01, hold=0.3, end=0.01)
+        norm = optimiser.step(muon=3e-3 * factor, adam=1.5e-3 * factor, average=0.998)
+        sums += torch.stack([total.detach(), flow.detach(), route.detach(), norm])
+        count += 1
+        if optimiser.steps % every == 0:
+            mean = (sums / count).tolist()
+            now = time.monotonic()
+            curve.add(step=optimiser.steps, seconds=clock.spent, loss=mean[0], flow=mean[1],
+                      route=mean[2], norm=mean[3], steps_a_second=count / (now - last))  # fmt: skip
+            sums.zero_()
+            count, last = 0, now
+    finish(model, optimiser, parts, pools, given)
+    curve.write()
+
+
+def quiet_start(model: DiT) -> None:
+    """Begin with blocks that change nothing: faster and steadier."""
+    for block in model.blocks:
+        nn.init.zeros_(block.ffn[2].weight)
+        nn.init.zeros_(block.self_attn.o.weight)
+        nn.init.zeros_(block.cross_attn.o.weight)
+        nn.init.zeros_(block.audio_cross_attn.proj.weight)
+    nn.init.zeros_(model.head.head.weight)
+
+
+@dataclass
+class Parts:
+    """The finished parts around the transformer."""
+
+    vae: VAE
+    listener: speech.Listener
+    vision: VisionEncoder
+    mean: Tensor  # of each latent channel, [16, 1, 1, 1]
+    std: Tensor
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> Parts:
+        """Read the averaged weights of the other stages."""
+        vae = VAE(vae_training.CONFIG)
+        vae_training.quick(vae, compiled=False)
+        vae.load_state_dict(_read(folder / "vae-average.pt"))
+        listener = speech.Listener()
+        listener.load_state_dict(_read(folder / "speech-average.pt"))
+        zero = torch.zeros(16, 1, 1, 1, device=device)
+        return cls(
+            vae=vae.to(device).eval(), listener=listener.to(device).eval(),
+            vision=vision().to(device).eval(), mean=zero, std=zero + 1,
+        )  # fmt: skip
+
+    def encode(self, video: Tensor) -> Tensor:
+        """Normalised latents [B, 16, T, h, w] of [B, 3, F, H, W] in -1..1."""
+        with torch.autocast(video.device.type, torch.bfloat16, enabled=video.is_cuda):
+            latent = self.vae.encode(video, latents_per_piece=2**20)
+        return (latent.float() - self.mean) / self.std
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Video [B, 3, F, H, W] in -1..1."""
+        with torch.autocast(latent.device.type, torch.bfloat16, enabled=latent.is_cuda):
+            return self.vae.decode(latent * self.std + self.mean, latents_per_piece=2**20).float()
+
+
+def vision() -> VisionEncoder:
+    """The picture encoder: random weights from a seed, never trained."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(VISION_SEED)
+        return VisionEncoder(VISION)
+
+
+@dataclass
+class Pool:
+    """Clips of one size, encoded, on the device. K people; "later" clips where `pinned` is 3."""
+
+    latent: Tensor  # [N, 16, 21, h, w]
+    again: Tensor  # [N, 16, 3, h, w] the first three latents after decoding and encoding
+    portrait: Tensor  # [N, 16, 21, h, w] encoded portrait followed by grey
+    clip: Tensor  # [N, 257, C]
+    heard: Tensor  # [N, K, 81 + 4, layers, channels]
+    weights: Tensor  # [N, h, w]
+    later: Tensor  # [N] bool
+    masks: Tensor  # [3, h, w]
+    batch: int
+
+
+@torch.no_grad()
+def prepare(given: argparse.Namespace, parts: Parts, device: torch.device) -> list[Pool]:
+    """Draw, hear and encode every clip; the latent statistics come from the first pool."""
+    corpus = sounds.Corpus.load(given.speech / "train.ogg", device)
+    pools, seed = [], given.first_seed
+    for size, people, count, _, batch in POOLS:
+        count = max(2, math.ceil(count * given.small))
+        chance = torch.Generator().manual_seed(seed)
+        rows = []
+        for start in range(0, count, 8):
+            seeds = [
+                tuple(seed + start * people + people * i + p for p in range(people))
+                for i in range(min(8, count - start))
+            ]
+            kind: clips.Kind = "first" if (start // 8) % 2 else "later"
+            rows.append(_encode(corpus, parts, seeds, size, kind, chance))
+        seed += count * people
+        if not pools:
+            first = torch.cat([row["latent"] for row in rows[:60]]).float()
+            parts.mean = first.mean((0, 2, 3, 4)).view(16, 1, 1, 1)
+            parts.std = first.std((0, 2, 3, 4)).view(16, 1, 1, 1)
+            print("std of latents", [round(v, 3) for v in parts.std.flatten().tolist()], flush=True)
+            _normalise(rows, parts)
+        masks = F.interpolate(halves(size)[None], (size[0] // 8, size[1] // 8), mode="nearest")[0]
+        table = {k: torch.cat([row[k] for row in rows]) for k in rows[0]}
+        pools.append(Pool(**table, masks=masks.to(device), batch=max(2, round(batch * min(1, given.small * 8)))))
+    return pools
+
+
+def _normalise(rows: list[dict[str, Tensor]], parts: Parts) -> None:
+    for row in rows:
+        for name in ("latent", "again", "portrait"):
+            row[name] = ((row[name].float() - parts.mean) / parts.std).to(row[name].dtype)
+
+
+def _encode(
+    corpus: sounds.Corpus, parts: Parts, seeds: list[tuple[int, ...]], size: tuple[int, int],
+    kind: clips.Kind, chance: torch.Generator,
+) -> dict[str, Tensor]:  # fmt: skip
+    count, people = len(seeds), len(seeds[0])
+    device = corpus.samples.device
+    rows = (3, 5, 7)[int(torch.randint(3, (), generator=chance))]
+    seconds = rows + 0.3
+    whole = int(seconds * 25)
+    clean, heard = corpus.draw(count * people, seconds, chance)
+    if people == 2:  # one listens while the other speaks, in two clips of five
+        listens = torch.rand(count, generator=chance)
+        still = torch.stack([listens < 0.2, (listens >= 0.2) & (listens < 0.4)], 1).flatten()
+        clean[still.to(device)], heard[still.to(device)] = 0, 0
+    opening, spread = sounds.mouth(clean, whole)
+    layers = parts.listener.encoder(sounds.normalise(heard), whole)
+    if kind == "first" or whole < FRAMES + 4:
+        first = 0
+    else:
+        first = int(torch.randint(whole - FRAMES + 1, (), generator=chance))
+    at = (torch.arange(FRAMES + 2 * MARGIN, device=device) + first - MARGIN).clamp(0, whole - 1)
+    scene = clips.scene(
+        seeds, size=size, kind=kind, device=device,
+        opening=opening[:, first : first + FRAMES].unflatten(0, (count, people)),
+        spread=spread[:, first : first + FRAMES].unflatten(0, (count, people)),
+    )  # fmt: skip
+    video = scene.video().movedim(2, 1) * 2 - 1
+    portrait = scene.portrait()[:, :, None] * 2 - 1
+    latent = parts.encode(video)
+    begin = parts.decode(latent[:, :, :3])
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        still = parts.vae.encode_still(portrait, FRAMES)
+    half = torch.bfloat16 if device.type == "cuda" else torch.float32
+    return {
+        "latent": latent.to(half),
+        "again": parts.encode(begin).to(half),
+        "portrait": ((still.float() - parts.mean) / parts.std).to(half),
+        "clip": parts.vision.encode(portrait).to(half),
+        "heard": layers[:, at].unflatten(0, (count, people)).to(half),
+        "weights": scene.weights(mouth=5.0, eyes=2.0, cell=8),
+        "later": torch.full((count,), kind == "later", device=device),
+    }
+
+
+def loss(model: DiT, pool: Pool, chance: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Total, flow and routing loss of a batch."""
+    device = pool.latent.device
+    n = len(pool.latent)
+    rows = torch.randint(n, (min(pool.batch, n),), generator=chance).to(device)
+    x0 = pool.latent[rows].float()
+    b = len(rows)
+    later = pool.later[rows]
+    motion, free = _pinned(pool, rows, x0, later, chance)
+    shift = torch.where(torch.rand(b, generator=chance) < 0.6, 7.0, 2.5)
+    u = torch.rand(b, generator=chance)
+    sigma = (shift * u / (1 + (shift - 1) * u)).to(device)
+    noise = torch.randn_like(x0)
+    s = sigma.view(-1, 1, 1, 1, 1)
+    x = torch.where(free, (1 - s) * x0 + s * noise, motion)
+    people = pool.heard.shape[1]
+    silent = bool(torch.rand((), generator=chance) < 0.1)
+    windows = hear(pool.heard[rows], silent=silent)
+    regions = pool.masks.expand(b, -1, -1, -1) if windows.shape[1] == 2 else None
+    conditions = model.condition(
+        text=torch.zeros(b, 1, CONFIG.text_dim, device=device), clip=pool.clip[rows].float(),
+        speech=windows.float(), picture=with_mask(pool.portrait[rows].float()), masks=regions,
+    )  # fmt: skip
+    model.routes = []
+    guess = model(x, sigma * 1000, conditions)
+    heavy = pool.weights[rows][:, None, None]
+    error = (guess - (noise - x0)).square() * heavy * free
+    flow = error.sum() / (heavy * free).expand_as(error).sum()
+    route = torch.stack(model.routes).mean() if model.routes else flow.new_zeros(())
+    assert people >= windows.shape[1]
+    return flow + 0.05 * route, flow, route
+
+
+def _pinned(
+    pool: Pool, rows: Tensor, x0: Tensor, later: Tensor, chance: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What stands in the pinned latents [B, 16, 21, h, w], and where latents are free (0 or 1)."""
+    b, device = len(rows), x0.device
+    motion = x0.clone()
+    again = (torch.rand(b, 1, 1, 1, 1, generator=chance) < 0.6).to(device)
+    motion[:, :, :3] = torch.where(again, pool.again[rows].float(), motion[:, :, :3])
+    amount = 0.16 * torch.rand(b, 1, 1, 1, 1, generator=chance).to(device)
+    drift = 0.10 * torch.randn(b, 16, 1, 1, 1, generator=chance).to(device)
+    disturbed = motion + amount * torch.randn_like(motion) + drift * (amount > 0.05)
+    motion = torch.where(later.view(-1, 1, 1, 1, 1), disturbed, motion)
+    counts = torch.tensor([3, 3, 3, 3, 3, 3, 2, 4, 1, 7])
+    many = counts[torch.randint(10, (b,), generator=chance)].to(device)
+    pinned = torch.where(later, many, 1)
+    free = torch.arange(x0.shape[2], device=device)[None] >= pinned[:, None]
+    return motion, free[:, None, :, None, None].float() > 0
+
+
+def hear(heard: Tensor, *, silent: bool = False) -> Tensor:
+    """Windows [B, P, F, 5, layers, channels]; zeros of one speaker where the speech is dropped."""
+    if silent:
+        heard = torch.zeros_like(heard[:, :1])
+    frames = heard.shape[2] - 2 * MARGIN
+    at = torch.arange(frames, device=heard.device)[:, None] + torch.arange(5, device=heard.device)
+    return heard[:, :, at]
+
+
+def with_mask(portrait: Tensor) -> Tensor:
+    """The portrait's latents behind four mask channels that are 1 in the first latent frame."""
+    mask = torch.zeros_like(portrait[:, :4])
+    mask[:, :, 0] = 1
+    return torch.cat([mask, portrait], 1)
+
+
+def listen(model: DiT) -> None:
+    """Let self-attention report how well it tells speakers apart, with gradients."""
+    model.routes = []
+
+    def forward(self: Any, x: Tensor, rotation: Any, regions: Tensor | None) -> Any:
+        q = self.norm_q.rotated(self.q(x), rotation, heads=self.heads)
+        k = self.norm_k.rotated(self.k(x), rotation, heads=self.heads)
+        v = self.v(x).unflatten(-1, (self.heads, -1))
+        update = self.o(self.attend(q, k, v.to(q.dtype)).flatten(-2))
+        if regions is None:
+            return update, None
+        shares = speaker_map(q, k, regions, attend=self.attend).float().clamp(min=1e-9)
+        frames = x.shape[1] // regions.shape[2]
+        truth = regions.argmax(1).repeat(1, frames)
+        model.routes.append(F.nll_loss((shares / shares.sum(1, keepdim=True)).log(), truth))
+        return update, self.positions(q.detach(), k.detach(), regions)
+
+    for module in model.modules():
+        if isinstance(module, attention_layers.SelfAttention):
+            module.forward = forward.__get__(module)
+
+
+@torch.no_grad()
+def sample(
+    model: DiT, *, portrait: Tensor, heard: Tensor, clip: Tensor, motion: Tensor, masks: Tensor | None,
+    steps: int = 8, shift: float = 7.0, audio: float = 2.0, seed: int = 0,
+) -> Tensor:  # fmt: skip
+    """Latents [B, 16, 21, h, w] as the pipeline makes them with two branches."""
+    b = len(portrait)
+    x = torch.randn(portrait.shape, generator=torch.Generator().manual_seed(seed)).to(portrait)
+    text = torch.zeros(b, 1, CONFIG.text_dim, device=x.device)
+    known = {"text": text, "clip": clip, "picture": with_mask(portrait)}
+    spoken = model.condition(speech=hear(heard), masks=masks, **known)
+    silent = model.condition(speech=hear(heard, silent=True), **known)
+    times = timesteps(steps, shift=shift).tolist()
+    n = motion.shape[2]
+    for now, then in zip(times[:-1], times[1:], strict=True):
+        x[:, :, :n] = motion
+        t = torch.full((b,), now, device=x.device)
+        without = model(x, t, silent)
+        v = without + audio * (model(x, t, spoken) - without)
+        x = x - v * ((now - then) / 1000)
+    x[:, :, :n] = motion
+    return x
+
+
+@torch.no_grad()
+def finish(
+    model: DiT, optimiser: loop.Optimiser, parts: Parts, pools: list[Pool], given: argparse.Namespace
+) -> None:
+    """Save the state and the averaged weights; speak with held-out faces and voices."""
+    folder = given.state
+    loop.save(folder, "transformer", optimiser.state())
+    average = loop.averaged(model, optimiser)
+    torch.save(
+        {"weights": {n: t.half().cpu() for n, t in average.items()},
+         "mean": parts.mean.cpu(), "std": parts.std.cpu()}, folder / "transformer-average.pt",
+    )  # fmt: skip
+    fresh = DiT(CONFIG).to(parts.mean.device)
+    fresh.load_state_dict(average)
+    facts, rows = {}, []
+    for size, people in (((128, 128), 1), ((96, 176), 2)):
+        scores, strip = speak(fresh, parts, size, people, given, count=16 if given.small >= 1 else 2)
+        facts[f"people_{people}"] = scores
+        rows += strip
+    loop.picture(rows, folder / "transformer-samples.png")
+    print("held-out faces and voices", json.dumps(facts), flush=True)
+    (folder / "transformer-facts.json").write_text(json.dumps(facts))
+
+
+def speak(
+    model: DiT, parts: Parts, size: tuple[int, int], people: int, given: argparse.Namespace, *, count: int
+) -> tuple[dict[str, float], list[Tensor]]:  # fmt: skip
+    """First chunks of held-out faces and voices, measured with the meter."""
+    device = parts.mean.device
+    corpus = sounds.Corpus.load(given.speech / "held_out.ogg", device)
+    chance = torch.Generator().manual_seed(99)
+    clean = corpus.clean(count * people, FRAMES / 25 + 0.1, chance)
+    opening, spread = (t.unflatten(0, (count, people)) for t in sounds.mouth(clean, FRAMES + 1))
+    layers = parts.listener.encoder(sounds.normalise(clean), FRAMES + 1)
+    at = (torch.arange(FRAMES + 4, device=device) - 2).clamp(0, FRAMES)
+    heard = layers[:, at].unflatten(0, (count, people))
+    seeds = [tuple(900_000 + people * i + p for p in range(people)) for i in range(count)]
+    scene = clips.scene(
+        seeds, size=size, kind="first", device=device, opening=opening[..., :FRAMES], spread=spread[..., :FRAMES]
+    )
+    picture = scene.portrait()
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        still = parts.vae.encode_still(picture[:, :, None] * 2 - 1, FRAMES)
+    still = (still.float() - parts.mean) / parts.std
+    masks = F.interpolate(halves(size)[None], (size[0] // 8, size[1] // 8), mode="nearest")
+    latent = sample(
+        model, portrait=still, heard=heard, clip=parts.vision.encode(picture[:, :, None] * 2 - 1),
+        motion=still[:, :, :1], masks=masks.to(device).expand(count, -1, -1, -1) if people == 2 else None,
+    )  # fmt: skip
+    own, other, rows = [], [], []
+    boxes = scene.places("mouth")
+    for i in range(count):
+        video = (parts.decode(latent[i : i + 1])[0].movedim(0, 1) + 1) / 2
+        for p in range(people):
+            track = meter.opening(video, picture[i], boxes[i, p])
+            own.append(meter.correlation(track, opening[i, p, :FRAMES]))
+            other.append(meter.correlation(track, opening[(i + 1) % count, p, :FRAMES]))
+        if i < 4:
+            rows.append(torch.cat(list(video[:: max(1, FRAMES // 8)]), 2))
+    table = torch.tensor(own)
+    facts = {"median": float(table.median()), "tenth": float(table.quantile(0.1)), "least": float(table.min()),
+             "shuffled": float(torch.tensor(other).abs().median())}  # fmt: skip
+    return facts, rows
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    return {n: t.float() for n, t in torch.load(path, map_location="cpu", weights_only=True).items()}
+
+
+if __name__ == "__main__":
+    main()
