@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from itk_engine.ops.norms import add_gated, modulate
+from itk_engine.ops.norms import (
+    add_gated,
+    add_then_modulate,
+    add_then_norm,
+    gelu_linear,
+    modulate,
+)
 
 from .attention import ContextAttention, SelfAttention, SpeechAttention
 
@@ -44,10 +50,15 @@ class Block(nn.Module):
         )
         h = modulate(x_BLD, shift1, scale1, eps=self.eps, dtype=x_BLD.dtype)
         update, position = self.self_attn(h, conditions.rotation, conditions.regions)
-        x_BLD = add_gated(x_BLD, update, gate1)
+        x_BLD, h = add_then_norm(x_BLD, update, self.norm3, gate_B1D=gate1)
 
-        x_BLD = x_BLD + self.cross_attn(self.norm3(x_BLD), conditions.text, conditions.clip)
-        x_BLD = x_BLD + self.audio_cross_attn(self.norm_x(x_BLD), conditions.speech, position)
+        update = self.cross_attn(h, conditions.text, conditions.clip)
+        x_BLD, h = add_then_norm(x_BLD, update, self.norm_x)
 
-        h = modulate(x_BLD, shift2, scale2, eps=self.eps, dtype=x_BLD.dtype)
-        return add_gated(x_BLD, self.ffn(h), gate2)
+        update = self.audio_cross_attn(h, conditions.speech, position)
+        x_BLD, h = add_then_modulate(
+            x_BLD, update, shift_B1D=shift2, scale_B1D=scale2, eps=self.eps
+        )
+
+        update = self.ffn[2](gelu_linear(h, self.ffn[0]))
+        return add_gated(x_BLD, update, gate2)

@@ -91,6 +91,60 @@ def norm_rotate(
     return out.unflatten(-1, (heads, -1))
 
 
+def add_norm(
+    x_BLD: Tensor,
+    update_BLD: Tensor,
+    *,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    gate_B1D: Tensor | None = None,
+    modulated: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Return x + update (times the gate), and its layer norm, both in x's dtype.
+
+    `weight` and `bias` are the norm's own [D] or, `modulated`, the time's scale and shift
+    [B, 1, D], of which the scale counts as 1 + scale.
+    """
+    x, update = x_BLD.contiguous(), update_BLD.contiguous()
+    total, out = torch.empty_like(x), torch.empty_like(x)
+    batch, length, width = x.shape
+    gate = weight if gate_B1D is None else gate_B1D.expand(batch, 1, width)
+    if modulated:
+        weight, bias = weight.expand(batch, 1, width), bias.expand(batch, 1, width)
+    strides = [part.stride(0) if part.ndim == 3 else 0 for part in (gate, weight, bias)]
+    _launch(
+        "add_norm_rows",
+        x,
+        (x, update, gate, weight, bias, total, out, length, width, *strides, eps),
+        GATED=gate_B1D is not None,
+        MODULATED=modulated,
+    )
+    return total, out
+
+
+def gelu_linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor) -> Tensor:
+    """Return tanh-GELU of x·Wᵀ + b, the GELU taken before the product leaves the matrix units."""
+    rows = x.flatten(0, -2)
+    out = torch._addmm_activation(bias_O, rows, weight_OI.t(), use_gelu=True)  # noqa: SLF001
+    return out.unflatten(0, x.shape[:-1])
+
+
+def norm_silu(x: Tensor, weight_C: Tensor, eps: float) -> Tensor:
+    """Return SiLU of the RMS norm of x's last axis, x contiguous with few channels."""
+    assert x.is_contiguous()
+    out = torch.empty_like(x)
+    width = x.shape[-1]
+    rows = x.numel() // width
+    block = max(16, 1 << (width - 1).bit_length())
+    at_once = max(1, 4096 // block)
+    with torch.cuda.device(x.device) if x.is_cuda else torch.no_grad():
+        _kernels().norm_silu_rows[(-(-rows // at_once),)](
+            x, weight_C, out, rows, width, eps, ROWS=at_once, BLOCK=block, num_warps=4
+        )
+    return out
+
+
 def quantise_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return x [rows, width] as float8_e4m3fn and the scale [rows, 1] that undoes it."""
     x = x.contiguous()

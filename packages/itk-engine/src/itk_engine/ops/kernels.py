@@ -96,6 +96,68 @@ def norm_rotate_rows(
 
 
 @triton.jit
+def add_norm_rows(
+    x_ptr,
+    update_ptr,
+    gate_ptr,
+    weight_ptr,
+    bias_ptr,
+    sum_ptr,
+    out_ptr,
+    length,
+    width,
+    gate_stride,
+    weight_stride,
+    bias_stride,
+    eps,
+    GATED: tl.constexpr,
+    MODULATED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Add an update (times a gate) to a row, store the sum, and layer-normalise the sum.
+
+    MODULATED: the normalised row is rounded, then multiplied by 1 + weight and bias is added,
+    both from the batch entry's time signal; else they are the norm's own weight and bias.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    batch = row // length
+    column = tl.arange(0, BLOCK)
+    inside = column < width
+    x_stored = tl.load(x_ptr + row * width + column, mask=inside, other=0.0)
+    update = tl.load(update_ptr + row * width + column, mask=inside, other=0.0).to(tl.float32)
+    if GATED:
+        update *= tl.load(gate_ptr + batch * gate_stride + column, mask=inside, other=0.0)
+    total = (x_stored.to(tl.float32) + update).to(x_stored.dtype)
+    tl.store(sum_ptr + row * width + column, total, mask=inside)
+    x = total.to(tl.float32)
+    mean = tl.sum(x, axis=0) / width
+    centred = tl.where(inside, x - mean, 0.0)
+    normed = centred * tl.rsqrt(tl.sum(centred * centred, axis=0) / width + eps)
+    weight = tl.load(weight_ptr + batch * weight_stride + column, mask=inside, other=0.0)
+    bias = tl.load(bias_ptr + batch * bias_stride + column, mask=inside, other=0.0)
+    if MODULATED:
+        normed = normed.to(x_stored.dtype).to(tl.float32)
+        weight = 1.0 + weight
+    moved = normed * weight.to(tl.float32) + bias.to(tl.float32)
+    tl.store(out_ptr + row * width + column, moved, mask=inside)
+
+
+@triton.jit
+def norm_silu_rows(
+    x_ptr, weight_ptr, out_ptr, rows, width, eps, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """Divide short rows by their root mean square, weigh them and take SiLU of the result."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
+    column = tl.arange(0, BLOCK)[None, :]
+    inside = (row < rows) & (column < width)
+    x = tl.load(x_ptr + row * width + column, mask=inside, other=0.0).to(tl.float32)
+    inverse = tl.rsqrt(tl.sum(x * x, axis=1) / width + eps)[:, None]
+    weight = tl.load(weight_ptr + column, mask=column < width, other=0.0).to(tl.float32)
+    normed = x * inverse * weight
+    tl.store(out_ptr + row * width + column, normed / (1.0 + tl.exp(-normed)), mask=inside)
+
+
+@triton.jit
 def quantise_rows_kernel(x_ptr, out_ptr, scale_ptr, width, limit, BLOCK: tl.constexpr):
     """Scale a row so that its largest value is `limit`, and store row and scale."""
     row = tl.program_id(0).to(tl.int64)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from . import fused
@@ -50,3 +51,38 @@ def add_gated(x_BLD: Tensor, update_BLD: Tensor, gate_B1D: Tensor) -> Tensor:
     if fused.fits(x_BLD):
         return fused.add_gated(x_BLD, update_BLD, gate_B1D)
     return (x_BLD + update_BLD * gate_B1D).to(x_BLD.dtype)
+
+
+def add_then_norm(
+    x_BLD: Tensor,
+    update_BLD: Tensor,
+    norm: nn.LayerNorm,
+    *,
+    gate_B1D: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return x plus an update, gated where there is a gate, and the layer norm of the sum."""
+    if fused.fits(x_BLD):
+        return fused.add_norm(
+            x_BLD, update_BLD, weight=norm.weight, bias=norm.bias, eps=norm.eps, gate_B1D=gate_B1D
+        )
+    total = x_BLD + update_BLD if gate_B1D is None else add_gated(x_BLD, update_BLD, gate_B1D)
+    return total, norm(total)
+
+
+def add_then_modulate(
+    x_BLD: Tensor, update_BLD: Tensor, *, shift_B1D: Tensor, scale_B1D: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Return x plus an update and the modulated norm of the sum, both in x's dtype."""
+    if fused.fits(x_BLD):
+        return fused.add_norm(
+            x_BLD, update_BLD, weight=scale_B1D, bias=shift_B1D, eps=eps, modulated=True
+        )
+    total = x_BLD + update_BLD
+    return total, modulate(total, shift_B1D, scale_B1D, eps=eps, dtype=total.dtype)
+
+
+def gelu_linear(x: Tensor, linear: nn.Module) -> Tensor:
+    """Return tanh-GELU of a linear layer's output."""
+    if fused.fits(x) and type(linear) is nn.Linear and x.dtype == linear.weight.dtype:
+        return fused.gelu_linear(x, linear.weight, linear.bias)
+    return functional.gelu(linear(x), approximate="tanh")

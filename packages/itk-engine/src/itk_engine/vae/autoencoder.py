@@ -23,7 +23,7 @@ from .layers import (
     ResidualBlock,
     Upsample,
     channels_last,
-    silu,
+    norm_silu,
 )
 
 # Largest activation of one piece. A CPU is fastest while a piece stays in its cache.
@@ -230,7 +230,7 @@ class Head(nn.ModuleDict):
 
     def forward(self, x_BTCHW: Tensor, past: Past | None = None) -> Tensor:
         """Compute this piece after what `past` remembers."""
-        return self["2"](silu(self["0"](x_BTCHW)), past)
+        return self["2"](norm_silu(self["0"], x_BTCHW), past)
 
 
 def run(layers: Iterable[nn.Module], x_BTCHW: Tensor, past: Past | None) -> Tensor:

@@ -10,7 +10,10 @@ from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the name that everybody knows
+from einops import rearrange
 from torch import Tensor, nn
+
+from itk_engine.ops import fused
 
 # What each layer remembers of the frames before the present piece. None in place of it: the
 # sequence comes in one piece.
@@ -88,8 +91,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x_BTCHW: Tensor, past: Past | None = None) -> Tensor:
         """Compute this piece after what `past` remembers."""
-        y = self.residual["2"](silu(self.residual["0"](x_BTCHW)), past)
-        y = self.residual["6"](silu(self.residual["3"](y)), past)
+        y = self.residual["2"](norm_silu(self.residual["0"], x_BTCHW), past)
+        y = self.residual["6"](norm_silu(self.residual["3"], y), past)
         return add(y, x_BTCHW if self.shortcut is None else self.shortcut(x_BTCHW))
 
 
@@ -110,7 +113,9 @@ class FrameAttention(nn.Module):
         q, k, v = F.linear(tokens, self.to_qkv.weight.flatten(1), self.to_qkv.bias).chunk(3, -1)
         mixed = torch.cat(
             [
-                F.scaled_dot_product_attention(q_LC[None], k_LC[None], v_LC[None])
+                F.scaled_dot_product_attention(
+                    q_LC[None, None], k_LC[None, None], v_LC[None, None]
+                )[0]
                 for q_LC, k_LC, v_LC in zip(q, k, v, strict=True)
             ]
         )
@@ -139,13 +144,13 @@ class Downsample(nn.Module):
     def _halve_time(self, conv: Kernel, x_BTCHW: Tensor, past: Past | None) -> Tensor:
         # y[0] = x[0]; y[k] sees x[2k-2], x[2k-1], x[2k].
         before = None if past is None else past.get(self)
-        x = x_BTCHW if before is None else torch.cat([before, x_BTCHW], 1)
+        x = x_BTCHW if before is None else join_frames([before, x_BTCHW])
         if past is not None:
             past[self] = x[:, -1:].clone()
         if x.shape[1] < 3:
             return x_BTCHW
         halved = convolve_time(x, conv.weight, conv.bias, stride=2)
-        return halved if before is not None else torch.cat([x[:, :1], halved], 1)
+        return halved if before is not None else join_frames([x[:, :1], halved])
 
 
 class Upsample(nn.Module):
@@ -174,8 +179,8 @@ class Upsample(nn.Module):
         if rest.shape[1] == 0:
             return x_BTCHW
         doubled = convolve_time(x, conv.weight, conv.bias)
-        doubled = doubled.unflatten(2, (2, -1)).flatten(1, 2)
-        return torch.cat([x_BTCHW[:, :1], doubled], 1) if first else doubled
+        doubled = rearrange(doubled, "b t (s c) h w -> b (t s) h w c", s=2).movedim(-1, 2)
+        return join_frames([x_BTCHW[:, :1], doubled]) if first else doubled
 
 
 def join_past(layer: nn.Module, x_BTCHW: Tensor, past: Past | None) -> Tensor:
@@ -184,7 +189,7 @@ def join_past(layer: nn.Module, x_BTCHW: Tensor, past: Past | None) -> Tensor:
     if before is None:
         batch, _, *rest = x_BTCHW.shape
         before = channels_last(x_BTCHW.new_zeros(batch, 2, *rest))
-    joined = torch.cat([before, x_BTCHW], 1)
+    joined = join_frames([before, x_BTCHW])
     if past is not None:
         past[layer] = joined[:, -2:].clone()
     return joined
@@ -214,9 +219,23 @@ def convolve_time(
     return channels_last(convolved).unflatten(0, stacked.shape[:2])
 
 
+def join_frames(parts: list[Tensor]) -> Tensor:
+    """Join [B, T, C, H, W] pieces along time, channels innermost in memory as in the pieces."""
+    return torch.cat([part.movedim(2, -1) for part in parts], 1).movedim(-1, 2)
+
+
 def channels_last(x: Tensor) -> Tensor:
     """Lay out the last three axes, which are channels, rows, columns; channels innermost."""
     return x.movedim(-3, -1).contiguous().movedim(-1, -3)
+
+
+def norm_silu(norm: nn.Module, x_BTCHW: Tensor) -> Tensor:
+    """SiLU of the normalised, in one pass on a GPU."""
+    assert isinstance(norm, Norm)
+    x = x_BTCHW.movedim(2, -1)
+    if fused.fits(x) and x.is_contiguous():
+        return fused.norm_silu(x, norm.gamma.flatten(), 1e-24).movedim(-1, 2)
+    return silu(norm(x_BTCHW))
 
 
 def silu(x: Tensor) -> Tensor:
