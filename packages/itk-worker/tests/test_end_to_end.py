@@ -89,7 +89,7 @@ def test_a_cancelled_job_stops_within_a_step_and_the_next_one_runs(endpoint, log
     assert endpoint.finish(job_input())["status"] == "COMPLETED"
     events = [line for line in log_lines(endpoint) if line.get("job_id") == job_id]
     assert events[-1]["details"]["code"] == "E_CANCELLED"
-    assert endpoint.store.find(job_id).late_posts == 0
+    assert endpoint.status(job_id)["status"] == "CANCELLED"
 
 
 def test_a_small_video_comes_inline_and_a_large_one_is_an_error(endpoint):
