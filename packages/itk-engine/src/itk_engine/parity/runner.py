@@ -31,15 +31,18 @@ KINDS: dict[str, tuple[str, str]] = {
 
 
 def run_case(case: Case, bench: Bench) -> Verdict:
-    """Return the verdict on one case; a kind that is not known is skipped."""
+    """Return the verdict on one case; what is unknown, or not for this dtype, is skipped."""
     if case.kind not in KINDS:
         return Verdict(name=case.name, skipped=f"kind {case.kind!r} is not known")
+    fitted = bench.for_case(case)
+    if isinstance(fitted, str):
+        return Verdict(name=case.name, skipped=fitted)
     module, function = KINDS[case.kind]
     run: Callable[[Case, Bench], list[Check]] = getattr(
         import_module(f"{__package__}.{module}"), function
     )
     with torch.inference_mode(), _exact_float32():
-        return Verdict(name=case.name, checks=tuple(run(case, bench)))
+        return Verdict(name=case.name, checks=tuple(run(case, fitted)))
 
 
 class _exact_float32:  # noqa: N801  used as a word in a with statement
