@@ -43,7 +43,8 @@ class EspeakSynthesiser:
     """Speaks at once, without weights, like a machine.
 
     It answers to the names of Kokoro's published voices, so that a job can be tried here and
-    made there: language and sex are the named voice's, the rest is espeak-ng.
+    made there: language and sex are the named voice's, the rest is espeak-ng. Its pitch
+    flutters, so that a text is never quite the same twice.
     """
 
     name = "espeak-ng"
