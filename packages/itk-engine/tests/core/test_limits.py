@@ -22,7 +22,7 @@ def test_running_out_of_memory_says_what_to_change(
 
     models.dit.use_attention(too_much)
     try:
-        with pytest.raises(OutOfMemoryError, match="cpu ran out of memory .*480"):
+        with pytest.raises(OutOfMemoryError, match=r"cpu ran out of memory .*480"):
             list(engine.generate(request_of()))
     finally:
         models.dit.use_attention(scaled_dot_product)

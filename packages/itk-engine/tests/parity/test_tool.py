@@ -51,6 +51,20 @@ def test_a_wrong_weight_fails_and_the_report_says_where(
     assert out.endswith("0 passed, 1 failed, 0 skipped\n")
 
 
+def test_a_case_that_cannot_be_computed_fails_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A weight that is missing is told on the case's own line."""
+    path = folder / "dit_a.weights.safetensors"
+    weights = load_file(path)
+    del weights["blocks.0.norm_x.bias"]
+    save_file(weights, path)
+    assert main([str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith(CASE)
+    assert "FAILED: RuntimeError: Error(s) in loading state_dict" in out
+
+
 def test_a_kind_of_case_that_is_not_known_is_skipped_by_name(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

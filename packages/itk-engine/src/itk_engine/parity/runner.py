@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from itk_engine.errors import EngineError
+
 from .verdict import Check, Verdict
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ KINDS: dict[str, tuple[str, str]] = {
     "j": ("weights", "quantised"),
 }
 
+# What a case whose files or facts do not fit may raise; the other cases are still run.
+_BROKEN = (EngineError, AssertionError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
 
 def run_case(case: Case, bench: Bench) -> Verdict:
     """Return the verdict on one case; what is unknown, or not for this dtype, is skipped."""
@@ -41,8 +46,15 @@ def run_case(case: Case, bench: Bench) -> Verdict:
     run: Callable[[Case, Bench], list[Check]] = getattr(
         import_module(f"{__package__}.{module}"), function
     )
-    with torch.inference_mode(), _exact_float32():
-        return Verdict(name=case.name, checks=tuple(run(case, fitted)))
+    try:
+        with torch.inference_mode(), _exact_float32():
+            return Verdict(name=case.name, checks=tuple(run(case, fitted)))
+    except _BROKEN as error:
+        return Verdict(name=case.name, broke=f"{type(error).__name__}: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
 
 
 class _exact_float32:  # noqa: N801  used as a word in a with statement

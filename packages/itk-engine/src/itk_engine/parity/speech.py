@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
 from itk_engine.conditioning import SpeechConfig, SpeechEncoder
-from itk_media import SpeechTooShortError, Waveform, mix_speeches, normalise_loudness
+from itk_media import (
+    SpeechTooShortError,
+    Waveform,
+    mix_speeches,
+    normalise_loudness,
+    read_speech,
+    write_track,
+)
 
 from .bench import load_strictly
 from .verdict import Check, close, equal
@@ -32,7 +41,7 @@ def speech(case: Case, bench: Bench) -> list[Check]:
     io = case.tensors()
     if case.get("weights"):
         return list(_features(case, io, bench))
-    return [*_loudness(io, bench), *_mixes(io, bench), *_too_short(case)]
+    return [*_loudness(io, bench), *_mixes(io, bench), *_resampled(io, bench), *_too_short(case)]
 
 
 def _features(case: Case, io: Mapping[str, Tensor], bench: Bench) -> Iterator[Check]:
@@ -65,6 +74,18 @@ def _mixes(io: Mapping[str, Tensor], bench: Bench) -> Iterator[Check]:
         )
         came = {"left": left, "right": right, "sum": both}[part]
         yield close(name, torch.from_numpy(came.samples), record, tolerance=bench.part)
+
+
+def _resampled(io: Mapping[str, Tensor], bench: Bench) -> Iterator[Check]:
+    """Read a 16-bit file of 24 kHz, as synthesised speech is, at the model's rate."""
+    record = io.get("out.resampled_16k_soxr_hq")
+    if record is None:
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.wav"
+        write_track(Waveform(samples=io["in.wave24k"].numpy(), sample_rate=24000), path)
+        came = torch.from_numpy(read_speech(path).samples)
+    yield close("out.resampled_16k_soxr_hq", came, record, tolerance=bench.part)
 
 
 def _mode(word: str) -> Literal["para", "add"]:

@@ -40,6 +40,7 @@ class Verdict:
     name: str
     checks: tuple[Check, ...] = ()
     skipped: str | None = None
+    broke: str | None = None  # why it could not be computed at all
 
     @property
     def passed(self) -> bool:
@@ -56,6 +57,8 @@ class Verdict:
         """Return name, largest error, tolerance and verdict on one line."""
         if self.skipped is not None:
             return f"{self.name:34} {'-':>9} {'-':>9}  skipped: {self.skipped}"
+        if self.broke is not None:
+            return f"{self.name:34} {'-':>9} {'-':>9}  FAILED: {self.broke}"
         if not any(not check.inner for check in self.checks):
             return f"{self.name:34} {'-':>9} {'-':>9}  FAILED: nothing was compared"
         worst = self.worst
