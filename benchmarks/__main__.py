@@ -32,6 +32,15 @@ CASES: dict[str, Callable[[Bench], Facts]] = {
     "forward 720, two speakers": partial(cases.forward, size="720", speakers=2),
     "autoencoder 720 bfloat16": partial(cases.autoencoder, size="720", dtype=BF16),
     "autoencoder 720 float32": partial(cases.autoencoder, size="720", dtype=torch.float32),
+    "forward 480, one speaker, cuDNN attention": partial(
+        cases.forward, size="480", speakers=1, attention="sdpa"
+    ),
+    "forward 480, two speakers, cuDNN attention": partial(
+        cases.forward, size="480", speakers=2, attention="sdpa"
+    ),
+    "forward 720, one speaker, cuDNN attention": partial(
+        cases.forward, size="720", speakers=1, attention="sdpa"
+    ),
     "fp8": cases.fp8,
     "streamed": partial(
         cases.within_budgets, budgets_gib={"480": (24, 32, 48, 80), "720": (48, 80)}
@@ -40,22 +49,21 @@ CASES: dict[str, Callable[[Bench], Facts]] = {
 
 
 def main() -> None:
-    """Run all measurements, or those whose names hold a word of --only, within a time."""
+    """Run all measurements, or those named by --only, within a time."""
     options = _options()
     device = torch.device("cuda" if torch.cuda.is_available() and not options.tiny else "cpu")
-    bench = Bench(device=device, tiny=options.tiny)
+    bench = Bench(device=device, tiny=options.tiny, runs=options.runs)
     facts: dict[str, Any] = {"about": _about(device, options.commit, tiny=options.tiny)}
     facts["results"] = {}
     begin = perf_counter()
-    for name, case in CASES.items():
-        if options.only and not any(word in name for word in options.only):
-            continue
+    wanted = [name for name in CASES if not options.only or name in options.only]
+    for name in wanted:
         if perf_counter() - begin > options.seconds:
             facts["results"][name] = {"skipped": "no time was left"}
             continue
         started = perf_counter()
         try:
-            facts["results"][name] = case(bench)
+            facts["results"][name] = CASES[name](bench)
         except Exception as error:  # noqa: BLE001  one failure must not lose the others
             traceback.print_exc()
             facts["results"][name] = {"failed": f"{type(error).__name__}: {error}"[:500]}
@@ -68,7 +76,8 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/latest"))
-    parser.add_argument("--only", nargs="*", default=[], help="words of the names to run")
+    parser.add_argument("--only", nargs="*", default=[], help="names of measurements to run")
+    parser.add_argument("--runs", type=int, default=3, help="timed runs of each, where it matters")
     parser.add_argument("--seconds", type=float, default=3600, help="start nothing after these")
     parser.add_argument("--commit", default=None, help="what is measured; asked of git if absent")
     parser.add_argument("--tiny", action="store_true", help="tiny sizes on the CPU: a rehearsal")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ from attrs import define, field
 
 from benchmarks import subjects
 from benchmarks.measure import GIB, busiest_kernels, measure, time_modules
+from itk_engine.errors import UnsupportedFeatureError
 from itk_engine.model import Conditions, DiT
-from itk_engine.ops import fused, norms, rope
+from itk_engine.model.attention import RMSNorm
+from itk_engine.ops import norms, rope
+from itk_engine.ops.attention import attention_named
 from itk_engine.ops.fp8 import merge_fidelity, quantise_linears
 from itk_engine.placement import BlockStreamer, Demand, Picture, free_device_memory, plan_placement
 from itk_engine.sampling import Branch, Guidance, Guide, Predictor, Sampling, denoise
@@ -57,66 +61,104 @@ class Bench:
 
 
 def kernels(bench: Bench) -> Facts:
-    """Compare the fused kernels with the plain functions at the model's width."""
+    """Compare the fused kernels with the plain functions at the model's width, and time rivals."""
     if bench.device.type != "cuda":
         return {"skipped": "needs a CUDA device"}
     facts: Facts = {}
-    config = bench.config
     for dtype in (torch.float32, BF16):
-        x = torch.randn(1, 4096, config.dim, device=bench.device).to(dtype)
-        signal = torch.randn(1, 6, config.dim, device=bench.device)
-        shift, scale = signal[:, :1], signal[:, 3:4]
-        weight = torch.randn(config.dim, device=bench.device).to(dtype)
-        table = rope.grid_rotation((1, 64, 64), config.head_width, bench.device)
-        results = {}
-        for way in ("fused", "plain"):
-            # Gradients are what sends the functions down the plain way.
-            with torch.set_grad_enabled(way == "plain"):
-                rotated = (
-                    fused.norm_rotate(
-                        x, heads=config.num_heads, weight_D=weight, eps=1e-6, rotation=table
-                    )
-                    if way == "fused"
-                    else rope.rotate(
-                        norms.rms_norm(x, weight, 1e-6).unflatten(-1, (config.num_heads, -1)),
-                        table,
-                    )
-                )
-                results[way] = (
-                    norms.modulate(x, shift, scale, eps=1e-6),
-                    norms.add_gated(x, x.flip(1), shift),
-                    rotated,
-                )
-        names = ("modulate", "add_gated", "norm_rotate")
-        for name, came, needed in zip(names, results["fused"], results["plain"], strict=True):
-            error = (came.float() - needed.float()).norm() / needed.float().norm()
-            facts[f"{name} {str(dtype)[6:]}"] = float(error)
+        came, needed = (_small_operations(bench, dtype, plain=plain) for plain in (False, True))
+        for name, value in came.items():
+            error = (value.float() - needed[name].float()).norm() / needed[name].float().norm()
+            facts[f"{name} {str(dtype)[6:]} error"] = float(error)
+    return {**facts, **_feed_forward_rivals(bench), **_attention_rivals(bench)}
+
+
+def _small_operations(bench: Bench, dtype: torch.dtype, *, plain: bool) -> dict[str, torch.Tensor]:
+    """Run each operation that has a fused kernel; gradients send it down the plain way."""
+    config, device = bench.config, bench.device
+    generator = torch.Generator(device).manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, device=device)
+
+    x, y = draw(1, 4096, config.dim).to(dtype), draw(1, 4096, config.dim).to(dtype)
+    shift, scale = draw(1, 1, config.dim), draw(1, 1, config.dim)
+    table = rope.grid_rotation((1, 64, 64), config.head_width, device)
+    norm_q = RMSNorm(config.dim, config.eps).to(device, dtype).requires_grad_(requires_grad=False)
+    norm = torch.nn.LayerNorm(config.dim, config.eps, device=device, dtype=dtype)
+    norm.requires_grad_(requires_grad=False)
+    with torch.set_grad_enabled(plain):
+        return {
+            "modulate": norms.modulate(x, shift, scale, eps=1e-6),
+            "add_gated": norms.add_gated(x, y, shift),
+            "add_then_norm": norms.add_then_norm(x, y, norm, gate_B1D=shift)[1],
+            "add_then_modulate": norms.add_then_modulate(
+                x, y, shift_B1D=shift, scale_B1D=scale, eps=1e-6
+            )[1],
+            "norm_rotate": norm_q.rotated(x, table, heads=config.num_heads),
+        }
+
+
+def _feed_forward_rivals(bench: Bench) -> Facts:
+    """Milliseconds of the widest linear layer with its GELU inside and after it."""
+    config = bench.config
+    linear = torch.nn.Linear(config.dim, config.ffn_dim, device=bench.device, dtype=BF16)
+    x = torch.randn(1, 33_600, config.dim, device=bench.device, dtype=BF16)
+    ways = {
+        "gelu inside": lambda: norms.gelu_linear(x, linear),
+        "gelu after": lambda: torch.nn.functional.gelu(linear(x), approximate="tanh"),
+    }
+    with torch.inference_mode():
+        error = (ways["gelu inside"]().float() - ways["gelu after"]().float()).norm()
+        return {"gelu inside error": float(error / ways["gelu after"]().float().norm())} | {
+            f"{name} ms": round(1000 * measure(way, device=bench.device, runs=9).seconds, 3)
+            for name, way in ways.items()
+        }
+
+
+def _attention_rivals(bench: Bench) -> Facts:
+    """Milliseconds of self-attention at the small bucket's length by each installed backend."""
+    config = bench.config
+    shape = (1, 33_600, config.num_heads, config.head_width)
+    q, k, v = (torch.randn(shape, device=bench.device, dtype=BF16) for _ in range(3))
+    facts: Facts = {}
+    outputs = {}
+    for name in ("cudnn", "flash4"):
+        try:
+            attend = attention_named(name, device_type="cuda")
+        except UnsupportedFeatureError as error:
+            facts[f"attention {name}"] = str(error)
+            continue
+        with torch.inference_mode():
+            outputs[name] = attend(q, k, v).float()
+            taken = measure(partial(attend, q, k, v), device=bench.device, runs=9).seconds
+        facts[f"attention {name} ms"] = round(1000 * taken, 3)
+    if len(outputs) == 2:
+        difference = (outputs["flash4"] - outputs["cudnn"]).norm() / outputs["cudnn"].norm()
+        facts["attention difference"] = float(difference)
     return facts
 
 
-def forward(bench: Bench, size: str, *, speakers: int) -> Facts:
+def forward(bench: Bench, size: str, *, speakers: int, attention: str = "auto") -> Facts:
     """One prediction of one branch."""
+    bench.dit.use_attention(attention_named(attention, device_type=bench.device.type))
     work = _prediction(bench, bench.dit, size, speakers=speakers)
     runs = bench.runs if size == "480" else min(2, bench.runs)
-    return measure(work, device=bench.device, runs=runs).plain()
+    measured = measure(work, device=bench.device, runs=runs).plain()
+    bench.dit.use_attention(attention_named("auto", device_type=bench.device.type))
+    return measured
 
 
 def block_parts(bench: Bench, size: str, *, speakers: int) -> Facts:
     """Milliseconds of the parts of a block, the median over all blocks of one prediction."""
     dit, block = bench.dit, bench.dit.blocks[0]
-    names = {
-        "block": "", "self_attn": "self_attn", "self_attn.q": "self_attn.q",
-        "self_attn.o": "self_attn.o", "cross_attn": "cross_attn",
-        "audio_cross_attn": "audio_cross_attn", "ffn": "ffn", "ffn.0": "ffn.0",
-        "ffn.gelu": "ffn.1", "ffn.2": "ffn.2", "norm3": "norm3", "norm_x": "norm_x",
-    }  # fmt: skip
-    modules = {label: block.get_submodule(path) for label, path in names.items()}
+    paths = ("", "self_attn", "self_attn.q", "self_attn.o", "cross_attn", "audio_cross_attn")
+    modules = {path or "block": block.get_submodule(path) for path in (*paths, "ffn.2")}
     work = _prediction(bench, dit, size, speakers=speakers)
     work()
     return {
         "ms": time_modules(modules, work, device=bench.device),
         "kernels": busiest_kernels(work, device=bench.device),
-        **_attention_alone(bench, size),
     }
 
 
@@ -239,7 +281,7 @@ def _within(
         torch.manual_seed(0)
         work = _prediction(bench, bench.dit, size, speakers=1)
         same = torch.equal(work(), needed)
-        predicted = measure(work, device=bench.device, runs=2)
+        predicted = measure(work, device=bench.device, runs=1 if size == "720" else 2)
         decoded = measure(lambda: vae.decode(latent), device=bench.device, runs=1)
     return {
         "plan": str(plan),
@@ -265,23 +307,6 @@ def _prediction(bench: Bench, dit: DiT, size: str, *, speakers: int) -> Callable
         return velocity
 
     return work
-
-
-def _attention_alone(bench: Bench, size: str) -> Facts:
-    """Milliseconds of self-attention's kernel by itself."""
-    if bench.device.type != "cuda":
-        return {}
-    config, bucket = bench.config, bench.bucket(size)
-    frames, rows, columns = bucket.latent
-    tokens = frames * (rows // 2) * (columns // 2)
-    q, k, v = (
-        torch.randn(1, tokens, config.num_heads, config.head_width, device=bench.device, dtype=BF16)
-        for _ in range(3)
-    )
-    attend = bench.dit.blocks[0].self_attn.attend
-    with torch.inference_mode():
-        measured = measure(lambda: attend(q, k, v), device=bench.device, runs=5)
-    return {"attention_kernel_ms": round(1000 * measured.seconds, 3)}
 
 
 @contextmanager

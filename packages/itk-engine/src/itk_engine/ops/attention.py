@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -23,12 +24,16 @@ _FASTEST_FIRST = [
     SDPBackend.MATH,
 ]
 
+_FEW_KEYS = 1024  # below, flash-attn-4 gains nothing and would be compiled for another shape
+_HALF_PRECISION = (torch.bfloat16, torch.float16)
+
 
 def attention_named(name: str, *, device_type: str) -> Attend:
     """Return the attention called `name`: softmax(q·kᵀ / √H)·v over all S keys, unmasked.
 
     It takes q [B, L, N, H], k and v [B, S, N, H] and gives [B, L, N, H] in q's dtype.
-    "auto" is PyTorch's own attention, with cuDNN's kernels first on CUDA.
+    "auto" is flash-attn-4 where that package is installed, else PyTorch's own attention, with
+    cuDNN's kernels first on CUDA.
 
     Raises:
         UnsupportedFeatureError: the backend is unknown, its package is not installed or it
@@ -72,14 +77,23 @@ def _flash_attention_4() -> Attend:
         ) from error
 
     def attend(q_BLNH: Tensor, k_BSNH: Tensor, v_BSNH: Tensor) -> Tensor:
+        if k_BSNH.shape[1] < _FEW_KEYS or q_BLNH.dtype not in _HALF_PRECISION:
+            return scaled_dot_product_cudnn_first(q_BLNH, k_BSNH, v_BSNH)
         out = flash_attn_func(q_BLNH, k_BSNH, v_BSNH)
         return out[0] if isinstance(out, tuple) else out
 
     return attend
 
 
+def _best_installed() -> Attend:
+    try:
+        return _flash_attention_4()
+    except UnsupportedFeatureError:
+        return scaled_dot_product_cudnn_first
+
+
 BACKENDS: dict[str, Callable[[], Attend]] = {
-    "auto": lambda: scaled_dot_product_cudnn_first,
+    "auto": _best_installed,
     "sdpa": lambda: scaled_dot_product_cudnn_first,
     "cudnn": lambda: scaled_dot_product_cudnn_only,
     "flash4": _flash_attention_4,
