@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from .rope import Rotation
 
 FP8_LIMIT = 448.0  # the largest number of float8_e4m3fn
 _WIDEST_ROW = 32768  # wider rows would spill registers
@@ -68,7 +67,7 @@ def norm_rotate(
     heads: int,
     weight_D: Tensor | None = None,
     eps: float = 0.0,
-    rotation: Rotation | None = None,
+    rotation: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """RMS-normalise over the whole width, then turn each head's pairs; [B, L, N, H].
 
