@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +24,8 @@ class Stored:
     shape: tuple[int, ...]
     read: Callable[[], Tensor]
 
+
+_READERS = 8
 
 Entries: TypeAlias = dict[str, Stored]
 # Called with a parameter's published name and its values before they become the model's.
@@ -95,18 +98,23 @@ def fill(
     """Give a model built on the meta device its values, strictly, one tensor at a time.
 
     Floating-point tensors become `dtype` (None: as stored); every tensor goes straight from the
-    mapped file to the device, so that no second copy of the model ever exists.
+    mapped file to the device, a few at once, so that no second copy of the model ever exists.
     """
     needed = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     require_fit(needed, entries, home=home)
-    values: dict[str, Tensor] = {}
-    for name in needed:
+
+    def value_of(name: str) -> Tensor:
         value = entries[name].read().to(device)
         if change is not None:
             value = change(name, value)
         if dtype is not None and value.is_floating_point() and value.element_size() > 1:
             value = value.to(dtype)
-        values[name] = value
+        return value
+
+    # Several readers keep the storage busy while others copy; a CPU only maps.
+    readers = _READERS if device.type == "cuda" else 1
+    with ThreadPoolExecutor(readers) as pool:
+        values = dict(zip(needed, pool.map(value_of, needed), strict=True))
     model.load_state_dict(values, strict=True, assign=True)
     model.requires_grad_(requires_grad=False).eval()
 
