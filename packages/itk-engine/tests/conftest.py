@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -210,4 +211,4 @@ def _request_of(*, seconds: float = 0.6, speakers: int = 1, **changes: Any) -> G
     return GenerationRequest(**fields, parameters=Parameters(**parameters))
 
 
-_REQUEST_FIELDS = {"prompt", "picture", "speeches", "seed", "boxes", "masks", "negative_prompt"}
+_REQUEST_FIELDS = {field.name for field in attrs.fields(GenerationRequest)} - {"parameters"}

@@ -113,7 +113,9 @@ class Engine:
             watch.began()
             for event in events:
                 if isinstance(event, Finished):
-                    yield watch.finished(event)
+                    chunk = watch.finished(event)
+                    del event  # its video would outlive its use on the device
+                    yield chunk
                 else:
                     watch.passed(event)
 

@@ -168,13 +168,14 @@ def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
         video = parts.vae.decode(latent[0])
         video = match_colours(video, first_picture.to(video.device), scene.colour_strength)
         if not chunk.last and (overlap := scene.chunks[chunk.index + 1].overlap):
-            motion_pixels = video[:, -overlap:]
+            motion_pixels = video[:, -overlap:].clone()
         yield Finished(
             chunk=chunk,
             video=video,
             skipped=plan.skipped if plan else 0,
             calls=sampling.steps * len(sampling.guidance.branches),
         )
+        del video  # the next chunk needs the memory
 
 
 class _Conditioner:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 
 from itk_engine.engine import Engine
 from itk_engine.errors import InvalidRequestError, NotFiniteError, SpeechTooShortError
@@ -105,6 +106,25 @@ def test_a_speech_that_is_too_short_says_so(engine: Engine, request_of: MakeRequ
     )
     with pytest.raises(SpeechTooShortError, match=r"speeches\[1\] is 0.01 s long"):
         engine.prepare(request_of(speeches=(good, short)))
+
+
+def test_two_speeches_meet_at_one_loudness_unless_it_is_kept(
+    engine: Engine, request_of: MakeRequest
+) -> None:
+    """A recording ten times as loud is brought to the same; a synthesised one stays."""
+    plain = request_of(seconds=0.5, speakers=2)
+    quiet, other = plain.speeches
+    loud = Waveform(samples=quiet.samples * 10, sample_rate=16000)
+    tracks = {}
+    for loudness in ("normalise", "keep"):
+        for name, first in (("quiet", quiet), ("loud", loud)):
+            request = evolve(plain, speeches=(first, other), speech_loudness=loudness)
+            mixed = engine.prepare(request).mixed_speech
+            assert mixed is not None
+            tracks[loudness, name] = mixed.samples
+    np.testing.assert_allclose(tracks["normalise", "quiet"], tracks["normalise", "loud"], atol=1e-5)
+    np.testing.assert_allclose(tracks["keep", "quiet"], quiet.samples + other.samples)
+    assert np.abs(tracks["keep", "loud"] - tracks["keep", "quiet"]).max() > 0.5
 
 
 @pytest.mark.parametrize("count", [0, 3])

@@ -17,6 +17,7 @@ from itk_engine.conditioning import (
 )
 from itk_engine.conditioning.regions import from_boxes, halves, on_latents, whole_picture
 from itk_engine.sampling import ProjectedGuidance, timesteps
+from itk_engine.tts import dialogue
 
 from .verdict import Check, close, equal
 
@@ -39,6 +40,7 @@ def pictures(case: Case, bench: Bench) -> list[Check]:
         *_colours(io, bench),
         *_buckets(facts),
         *_prompts(facts),
+        *_dialogues(facts),
         *_masks(io, facts),
     ]
 
@@ -114,6 +116,12 @@ def _buckets(facts: Mapping[str, Any]) -> Iterator[Check]:
 def _prompts(facts: Mapping[str, Any]) -> Iterator[Check]:
     for place_, said in enumerate(facts.get("text_clean", [])):
         yield equal(f"cleaned prompt {place_}", clean_prompt(said["src"]), said["out"])
+
+
+def _dialogues(facts: Mapping[str, Any]) -> Iterator[Check]:
+    for place_, said in enumerate(facts.get("tts", [])):
+        came = [[turn.text, f"v{turn.speaker}"] for turn in dialogue(said["text"])]
+        yield equal(f"dialogue {place_}", came, [call[:2] for call in said["calls"]])
 
 
 def _masks(io: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Iterator[Check]:
