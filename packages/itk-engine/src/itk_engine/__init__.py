@@ -5,6 +5,7 @@ from .engine import Engine
 from .errors import (
     EngineError,
     InvalidRequestError,
+    MissingSynthesiserError,
     MissingWeightsError,
     NotFiniteError,
     OutOfMemoryError,
@@ -34,6 +35,7 @@ __all__ = [
     "GenerationRequest",
     "InvalidRequestError",
     "Lora",
+    "MissingSynthesiserError",
     "MissingWeightsError",
     "MovingPicture",
     "NotFiniteError",

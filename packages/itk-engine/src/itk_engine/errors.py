@@ -21,6 +21,17 @@ class MissingWeightsError(EngineError):
 
 
 @define
+class MissingSynthesiserError(EngineError):
+    """A package or library that speaks text is not installed."""
+
+    what: str
+    advice: str = "pip install 'itk-engine[tts]'"
+
+    def __str__(self) -> str:
+        return f"{self.what} is not installed; {self.advice}"
+
+
+@define
 class WeightsMismatchError(EngineError):
     """A checkpoint file does not fit the model it claims to be."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from itk_engine.tts import EspeakSynthesiser, MissingSynthesiserError
+from itk_engine.errors import MissingSynthesiserError
+from itk_engine.tts import EspeakSynthesiser
 from itk_media import Samples
 
 HOP = 480  # samples that the small Kokoro makes of one token at speed 1

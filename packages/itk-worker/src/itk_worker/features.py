@@ -21,11 +21,6 @@ class Missing:
 # Whoever builds a feature deletes its row.
 MISSING: tuple[Missing, ...] = (
     Missing(
-        field="tts_audio",
-        asked=lambda job, _: job.tts_audio is not None,
-        instead="send recorded speech as cond_audio",
-    ),
-    Missing(
         field="preset",
         asked=lambda job, _: job.preset is not None and bool(PRESETS[job.preset].loras),
         instead="use preset draft or quality: this endpoint offers no LoRA",
@@ -81,6 +76,12 @@ MISSING: tuple[Missing, ...] = (
         instead="set the webhook beside input; Runpod calls it when the job ends",
     ),
 )
+NO_SYNTHESISER = Missing(
+    field="tts_audio",
+    asked=lambda job, _: job.tts_audio is not None,
+    instead="send recorded speech as cond_audio; an endpoint speaks text when it has the extra "
+    "itk-worker[tts] and KOKORO_DIR names the folder of Kokoro's weights",
+)
 
 
 @define
@@ -96,15 +97,21 @@ class NotAvailableError(Exception):
         )
 
 
-def require_available(job: JobInput, parameters: Parameters, *, path: str = "input") -> None:
-    """Let a job pass that this worker can do.
+def require_available(
+    job: JobInput,
+    parameters: Parameters,
+    *,
+    path: str = "input",
+    lacking: tuple[Missing, ...] = (),
+) -> None:
+    """Let a job pass that this worker can do, which lacks more than others where `lacking` says.
 
     Raises:
         NotAvailableError: names every field that asks for more.
     """
     wishes = tuple(
         (f"{path}.{missing.field}", missing.instead)
-        for missing in MISSING
+        for missing in (*MISSING, *lacking)
         if missing.asked(job, parameters)
     )
     if wishes:

@@ -26,14 +26,15 @@ from itk_schema import (
 )
 
 from .cancel import StopSwitch
-from .features import require_available
+from .features import NO_SYNTHESISER, require_available
 from .inputs import Fetch, UnusableInputError, fetch_inputs, hear, read_masks, see
 from .pace import Pace
-from .port import Order, VideoEngine
+from .port import Order, Synthesiser, VideoEngine
 from .report import Reporter
 from .settings import Settings
 from .storage import Artifacts, choose_outbox
 from .storage.artifacts import StorageError
+from .synthesis import say_aloud
 
 if TYPE_CHECKING:
     from itk_schema import OutputConfig, Parameters
@@ -53,6 +54,7 @@ class Bench:
     engine: VideoEngine
     fetch: Fetch
     pace: Pace
+    synthesiser: Synthesiser | None = None  # None: jobs with text are refused
     warnings: tuple[str, ...] = ()  # about the worker itself, such as "tiny checkpoint"
 
 
@@ -90,7 +92,11 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
     began = time.monotonic()
     say, job, path = task.report.stage, task.job, task.path
     parameters = resolve_parameters(job)
-    require_available(job, parameters, path=path)
+    if job.tts_audio:
+        parameters = evolve(parameters, audio_type="para")  # its speakers wait for each other
+    require_available(
+        job, parameters, path=path, lacking=() if bench.synthesiser else (NO_SYNTHESISER,)
+    )
     outbox = choose_outbox(job.output_config, bench.settings)
     names = _names(task, parameters)
     say(Stage.VALIDATION_OK, size=parameters.size, steps=parameters.sample_steps)
@@ -100,7 +106,7 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
     inputs = fetch_inputs(
         job, fetch=bench.fetch, into=task.folder, check=task.switch.check, path=path
     )
-    heard = hear(inputs, parameters, path=path)
+    recorded = hear(inputs, parameters, path=path) if inputs.speeches else None
     masks = read_masks(inputs, path=path)
     picture = see(inputs, path=path)
     fetch_ms = clock.lap_ms()
@@ -109,6 +115,9 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
         say(Stage.DOWNLOADS_OK, **inputs.sizes)
         say(Stage.EMBEDDINGS_STARTED)
         task.switch.check()
+        heard = recorded or say_aloud(
+            job, parameters, bench.synthesiser, check=task.switch.check, path=path
+        )
         order = Order(
             prompt=job.prompt,
             negative_prompt=parameters.negative_prompt,
@@ -116,6 +125,7 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
             speeches=heard.speeches,
             parameters=parameters,
             seed=resolve_seed(parameters.base_seed, task.job_id, task.item_id),
+            speech_loudness=heard.loudness,
             bbox=job.bbox,
             masks=masks,
         )

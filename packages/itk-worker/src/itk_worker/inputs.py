@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from attrs import define, frozen
 
@@ -10,9 +10,8 @@ import itk_media
 from itk_media import LocalFile, MediaError, Track, Waveform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
-    from typing import Literal
 
     import numpy as np
 
@@ -69,6 +68,7 @@ class Heard:
     speeches: tuple[Waveform, ...]
     track: Track
     warnings: tuple[str, ...]
+    loudness: Literal["normalise", "keep"] = "normalise"
 
 
 def fetch_inputs(
@@ -79,7 +79,6 @@ def fetch_inputs(
     Raises:
         MediaError: as `fetch` does, with the field's path in front of its message.
     """
-    assert job.cond_audio is not None  # noqa: S101  require_available saw to it
 
     def one(source: str, kind: Literal["picture", "speech", "mask"], field: str) -> LocalFile:
         check()
@@ -93,7 +92,9 @@ def fetch_inputs(
         picture=one(job.cond_video, "picture", "cond_video"),
         speeches=tuple(
             one(source, "speech", f"cond_audio.{person}")
-            for person, source in (("person1", speech.person1), ("person2", speech.person2))
+            for person, source in (
+                (("person1", speech.person1), ("person2", speech.person2)) if speech else ()
+            )
             if source is not None
         ),
         masks=tuple(
@@ -143,11 +144,7 @@ def hear(inputs: Inputs, parameters: Parameters, *, path: str) -> Heard:
         _hear_one(speech, parameters, path=f"{path}.cond_audio.person{number}")
         for number, speech in enumerate(inputs.speeches, 1)
     ]
-    warnings = tuple(
-        f"cond_audio.person{number} is silent"
-        for number, (speech, _) in enumerate(parts, 1)
-        if float(abs(speech.samples).max(initial=0.0)) < SILENCE
-    )
+    warnings = silent_speeches((speech for speech, _ in parts), field="cond_audio.person")
     if len(parts) == 1:
         return Heard(speeches=(parts[0][0],), track=parts[0][1], warnings=warnings)
     (first, track1), (second, track2) = parts
@@ -162,7 +159,14 @@ def _hear_one(file: LocalFile, parameters: Parameters, *, path: str) -> tuple[Wa
     with naming(path):
         speech = itk_media.read_speech(file.path)
         track = itk_media.read_track(file.path)
-    left = min(speech.duration_seconds, end or float("inf")) - start
+    require_enough(speech.duration_seconds, parameters, path=path)
+    return speech.cut(start, end), track.cut(start, end)
+
+
+def require_enough(duration_seconds: float, parameters: Parameters, *, path: str) -> None:
+    """Raise UnusableInputError where less than 0.4 s of speech is left after the job's cut."""
+    start, end = parameters.speech_start_seconds, parameters.speech_end_seconds
+    left = min(duration_seconds, end or float("inf")) - start
     if left < MIN_SPEECH_SECONDS:
         message = (
             f"{path}: needs at least {MIN_SPEECH_SECONDS:g} s of speech, got {max(left, 0.0):.2f} s"
@@ -170,7 +174,15 @@ def _hear_one(file: LocalFile, parameters: Parameters, *, path: str) -> tuple[Wa
         if start or end:
             message += " between speech_start_seconds and speech_end_seconds"
         raise UnusableInputError(message, "too_short")
-    return speech.cut(start, end), track.cut(start, end)
+
+
+def silent_speeches(speeches: Iterable[Waveform], *, field: str) -> tuple[str, ...]:
+    """One sentence for each speech in which nothing is heard."""
+    return tuple(
+        f"{field}{number} is silent"
+        for number, speech in enumerate(speeches, 1)
+        if float(abs(speech.samples).max(initial=0.0)) < SILENCE
+    )
 
 
 class naming:  # noqa: N801  reads as a statement: with naming(field)

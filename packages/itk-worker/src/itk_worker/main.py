@@ -68,6 +68,7 @@ def run_worker(
             engine=loaded.engine,
             fetch=fetcher.fetch,
             pace=pace,
+            synthesiser=loaded.synthesiser,
             warnings=loaded.warnings,
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from attrs import frozen
 
-from itk_media import VideoFrames, Waveform
+from itk_media import Samples, VideoFrames, Waveform
 from itk_schema import Box, Parameters, SpeakerBoxes
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Order:
     speeches: tuple[Waveform, ...]  # 16 kHz mono, one a speaker
     parameters: Parameters
     seed: int
+    speech_loudness: Literal["normalise", "keep"] = "normalise"
     bbox: Box | SpeakerBoxes | None = None  # pixels of the upright first frame
     masks: tuple[np.ndarray, ...] = ()  # one a speaker, of the first frame's size
 
@@ -78,6 +79,22 @@ class Prepared(Protocol):
     def frames(self) -> int: ...
     @property
     def chunks(self) -> int: ...
+
+
+class Synthesiser(Protocol):
+    """Speaks text: itk_engine.tts.Synthesiser, said here so that nothing heavy is loaded."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def voices(self) -> tuple[str, ...]: ...
+    def say(
+        self, text: str, *, voice: str, language: str | None = None, speed: float = 1.0
+    ) -> Iterator[Samples]:
+        """Yield one line of text as mono float32 [N], piece by piece."""
+        ...
 
 
 class VideoEngine(Protocol):

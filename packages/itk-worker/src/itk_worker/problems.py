@@ -42,6 +42,7 @@ MEANINGS: dict[str, Meaning] = {
     "itk_media.EncodeError": Meaning(ErrorCode.E_FFMPEG),
     "itk_media.MediaError": Meaning(ErrorCode.E_INPUT_VALIDATION),
     "itk_engine.MissingWeightsError": Meaning(ErrorCode.E_PIPELINE_LOAD, "missing_weights"),
+    "itk_engine.MissingSynthesiserError": Meaning(ErrorCode.E_PIPELINE_LOAD, "missing_synthesiser"),
     "itk_engine.WeightsMismatchError": Meaning(ErrorCode.E_PIPELINE_LOAD, "weights_mismatch"),
     "itk_engine.WeightsUnreadableError": Meaning(ErrorCode.E_PIPELINE_LOAD, "weights_unreadable"),
     "itk_engine.SpeechTooShortError": Meaning(ErrorCode.E_INPUT_VALIDATION, "too_short"),

@@ -8,7 +8,8 @@ from attrs import evolve, frozen
 
 from itk_schema import ModelInfo, SpeakerBoxes
 
-from .port import VideoEngine
+from .port import Synthesiser, VideoEngine
+from .synthesis import load_synthesiser
 from .weights import TINY_WARNING, find_checkpoint
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Loaded:
     """An engine that is ready, and what its results must mention."""
 
     engine: VideoEngine
+    synthesiser: Synthesiser | None = None  # None: jobs with text are refused
     warnings: tuple[str, ...] = ()
 
 
@@ -40,6 +42,7 @@ def load_engine(settings: Settings, log: Log) -> Loaded:
     """
     from itk_engine import Engine, EngineConfig
 
+    synthesiser = load_synthesiser(settings)  # in a moment, and so first to fail
     files, tiny = find_checkpoint(settings)
     if tiny:
         details = {"folder": str(files.base), "meaning": TINY_WARNING}
@@ -52,6 +55,7 @@ def load_engine(settings: Settings, log: Log) -> Loaded:
     engine = Engine.load(files, config)
     return Loaded(
         engine=RealEngine(engine, tiny=tiny),
+        synthesiser=synthesiser,
         warnings=(TINY_WARNING,) if tiny else (),
     )
 
@@ -104,6 +108,7 @@ def _request(order: Order) -> GenerationRequest:
         speeches=order.speeches,
         parameters=order.parameters,
         seed=order.seed,
+        speech_loudness=order.speech_loudness,
         boxes=_boxes(order),
         masks=order.masks,
     )

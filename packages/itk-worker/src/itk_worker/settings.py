@@ -134,6 +134,13 @@ class Settings:
         group="Weights",
         words="One quantised InfiniteTalk safetensors file; it replaces the transformer.",
     )
+    kokoro_dir: Path | None = _setting(
+        "KOKORO_DIR",
+        parse=_path,
+        group="Weights",
+        words="Folder with Kokoro's ONNX model and voices, which speak `tts_audio`; it needs the "
+        "extra `itk-worker[tts]`. Unset: jobs with text are refused.",
+    )
     model_cache: Path | None = _setting(
         "MODEL_CACHE",
         parse=_path,
@@ -162,6 +169,15 @@ class Settings:
         group="Engine",
         default="auto",
         words="Attention backend: `auto`, `sdpa`, `cudnn`, `flash4`.",
+    )
+
+    tts: str = _setting(
+        "ITK_TTS",
+        parse=_one_of("auto", "kokoro", "espeak", "off"),
+        group="Engine",
+        default="auto",
+        words="Who speaks `tts_audio`: `auto` is Kokoro where KOKORO_DIR is set; `espeak` is "
+        "espeak-ng, a stand-in without weights that sounds like a machine; `kokoro`, `off`.",
     )
 
     max_video_seconds: float | None = _setting(
@@ -236,10 +252,7 @@ class Settings:
         words="Base address of the S3-compatible storage, without the bucket.",
     )
     s3_region: str | None = _setting(
-        "S3_REGION",
-        parse=_text,
-        group="Object storage",
-        words="Region of the bucket.",
+        "S3_REGION", parse=_text, group="Object storage", words="Region of the bucket."
     )
     s3_access_key: str | None = _setting(
         "S3_ACCESS_KEY",
@@ -258,10 +271,7 @@ class Settings:
         words="Secret access key.",
     )
     s3_bucket: str | None = _setting(
-        "S3_BUCKET",
-        parse=_text,
-        group="Object storage",
-        words="Name of the bucket.",
+        "S3_BUCKET", parse=_text, group="Object storage", words="Name of the bucket."
     )
     s3_public_base: str | None = _setting(
         "S3_PUBLIC_BASE",

@@ -3,14 +3,13 @@
 from .dialogue import SPEECH_RATE, Spoken, Utterance, dialogue, speak
 from .espeak import EspeakSynthesiser
 from .kokoro import KokoroSynthesiser
-from .synthesiser import MissingSynthesiserError, Synthesiser
+from .synthesiser import Synthesiser
 from .voices import DEFAULT_VOICES, PUBLISHED_VOICES
 
 __all__ = [
     "DEFAULT_VOICES",
     "EspeakSynthesiser",
     "KokoroSynthesiser",
-    "MissingSynthesiserError",
     "PUBLISHED_VOICES",
     "SPEECH_RATE",
     "Spoken",

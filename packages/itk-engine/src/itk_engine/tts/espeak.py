@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from itk_engine.errors import InvalidRequestError
-from itk_engine.tts.synthesiser import EXTRA, MissingSynthesiserError
+from itk_engine.errors import InvalidRequestError, MissingSynthesiserError
 from itk_engine.tts.voices import PUBLISHED_VOICES, language_of
 
 if TYPE_CHECKING:
@@ -134,7 +133,9 @@ def _open_library() -> tuple[ctypes.CDLL, bytes | None]:
         return ctypes.CDLL(_SYSTEM_LIBRARY), None
     except OSError as error:
         what = "espeak-ng's library"
-        raise MissingSynthesiserError(what, f"{EXTRA}, or install espeak-ng") from error
+        raise MissingSynthesiserError(
+            what, "pip install 'itk-engine[tts]', or install espeak-ng"
+        ) from error
 
 
 def _variant(voice: str) -> str:

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from itk_engine.errors import InvalidRequestError, MissingWeightsError, WeightsUnreadableError
-from itk_engine.tts.synthesiser import MissingSynthesiserError
+from itk_engine.errors import (
+    InvalidRequestError,
+    MissingSynthesiserError,
+    MissingWeightsError,
+    WeightsUnreadableError,
+)
 from itk_engine.tts.voice_files import read_voices
 from itk_engine.tts.voices import language_of
 

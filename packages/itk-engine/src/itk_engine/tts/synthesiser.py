@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define
-
-from itk_engine.errors import EngineError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from itk_media import Samples
-
-EXTRA = "pip install 'itk-engine[tts]'"
 
 
 class Synthesiser(Protocol):
@@ -44,14 +38,3 @@ class Synthesiser(Protocol):
         yields nothing. InvalidRequestError names a language that the voices cannot speak.
         """
         ...
-
-
-@define
-class MissingSynthesiserError(EngineError):
-    """A package or library that speaks is not installed."""
-
-    what: str
-    advice: str = EXTRA
-
-    def __str__(self) -> str:
-        return f"{self.what} is not installed; {self.advice}"
