@@ -16,6 +16,7 @@ from itk_engine.model import Conditions, DiT, grid_of, region_tokens
 from itk_engine.sampling import (
     Branch,
     Guide,
+    MakePredict,
     Predictor,
     Sampling,
     SkipPlan,
@@ -38,12 +39,14 @@ _MASK_CHANNELS = 4  # the VAE's time stride: one mask channel for each frame of 
 class Parts:
     """The models that a generation runs on.
 
-    `see` gives CLIP's features [1, 257, C] of a frame [1, 3, 1, H, W] in [-1, 1].
+    `see` gives CLIP's features [1, 257, C] of a frame [1, 3, 1, H, W] in [-1, 1];
+    `predictor` prepares a chunk's predictions, on one device unless told otherwise.
     """
 
     dit: DiT
     vae: VAE
     see: Callable[[Tensor], Tensor]
+    predictor: MakePredict = Predictor
 
     @property
     def device(self) -> torch.device:
@@ -143,7 +146,7 @@ def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
         yield conditioned
 
         motion = _motion_latents(parts.vae, conditioned.conditioning, motion_pixels)
-        predictor = Predictor(
+        predict = parts.predictor(
             parts.dit,
             time=time,
             conditions=conditions,
@@ -152,7 +155,7 @@ def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
         )
         latent = noise.draw(_latent_shape(parts, chunk, motion)).to(parts.device)
         steps = denoise(
-            predictor,
+            predict,
             latent.unsqueeze(0),
             motion=motion,
             times=sampling.times,

@@ -1,7 +1,7 @@
 """From noise to picture: times, guidance, skipped steps, noise."""
 
 from .apg import ProjectedGuidance
-from .denoise import Predictor, Sampling, denoise
+from .denoise import MakePredict, Predict, Predictor, Sampling, denoise
 from .guidance import Branch, Guidance, Guide
 from .noise import Noise, RecordedNoise, SeededNoise
 from .schedule import euler_step, timesteps
@@ -12,7 +12,9 @@ __all__ = [
     "Decision",
     "Guidance",
     "Guide",
+    "MakePredict",
     "Noise",
+    "Predict",
     "Predictor",
     "ProjectedGuidance",
     "RecordedNoise",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from attrs import frozen
@@ -38,6 +38,30 @@ class Sampling:
     def times(self) -> tuple[float, ...]:
         """Return the steps + 1 times from 1000 down to 0."""
         return tuple(timesteps(self.steps, shift=self.shift).tolist())
+
+
+class Predict(Protocol):
+    """Predicts every branch of one step."""
+
+    def __call__(self, step: int, latent: Tensor) -> Mapping[Branch, Tensor]:
+        """Return the velocity [B, 16, T, h, w] of each branch at this step."""
+        ...
+
+
+class MakePredict(Protocol):
+    """Prepares the predictions of one chunk: `Predictor`, or something that shares its work."""
+
+    def __call__(
+        self,
+        dit: DiT,
+        *,
+        time: TimeSignal,
+        conditions: Mapping[Branch, Conditions],
+        plan: SkipPlan | None = None,
+        residuals: dict[int, Tensor] | None = None,
+    ) -> Predict:
+        """Return what predicts the chunk's steps."""
+        ...
 
 
 class Predictor:
@@ -82,7 +106,7 @@ class Predictor:
 
 
 def denoise(
-    predict: Predictor,
+    predict: Predict,
     latent: Tensor,
     *,
     motion: Tensor,
