@@ -62,7 +62,7 @@ class MovingPicture:
 
     video: VideoFrames
     end: Literal["hold", "bounce"] = "hold"
-    cuts_seconds: tuple[float, ...] = field(default=(), converter=tuple)
+    cuts_seconds: tuple[float, ...] = ()
 
     @property
     def is_still(self) -> bool:
@@ -113,11 +113,11 @@ class GenerationRequest:
 
     prompt: str
     picture: Picture
-    speeches: tuple[Waveform, ...] = field(converter=tuple)
+    speeches: tuple[Waveform, ...]
     parameters: Parameters
     seed: int
-    boxes: tuple[Sequence[float], ...] = field(default=(), converter=tuple)
-    masks: tuple[NDArray[np.generic], ...] = field(default=(), converter=tuple)
+    boxes: tuple[Sequence[float], ...] = ()
+    masks: tuple[NDArray[np.generic], ...] = ()
     negative_prompt: str | None = None
     speech_loudness: Literal["normalise", "keep"] = "normalise"
 
