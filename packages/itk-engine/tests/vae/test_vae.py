@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from itk_engine.vae import VAE, VAEConfig
+from itk_engine.vae.layers import convolve_time, sum_of_taps
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,18 @@ def test_statistics_must_fit_the_channels() -> None:
     """A configuration whose statistics have another length is refused at birth."""
     with pytest.raises(ValueError, match="latent_std needs 16 numbers, got 4"):
         VAEConfig(latent_std=(1.0,) * 4)
+
+
+def test_three_flat_convolutions_are_one_over_time() -> None:
+    """What a GPU sums in float32 is what one convolution over three frames gives."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(2, 6, 4, 5, 7, generator=generator)
+    weight = torch.randn(8, 4, 3, 3, 3, generator=generator)
+    bias = torch.randn(8, generator=generator)
+    whole = torch.nn.functional.conv3d(x.movedim(2, 1), weight, bias, padding=(0, 1, 1))
+    with torch.inference_mode():
+        summed = sum_of_taps(x, weight, bias)
+    torch.testing.assert_close(summed, whole.movedim(1, 2), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        convolve_time(x, weight, bias), whole.movedim(1, 2), rtol=1e-4, atol=1e-4
+    )
