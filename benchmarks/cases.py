@@ -281,8 +281,8 @@ def _within(
         torch.manual_seed(0)
         work = _prediction(bench, bench.dit, size, speakers=1)
         same = torch.equal(work(), needed)
-        predicted = measure(work, device=bench.device, runs=1 if size == "720" else 2)
-        decoded = measure(lambda: vae.decode(latent), device=bench.device, runs=1)
+        predicted = measure(work, device=bench.device, runs=1, warm_up=False)
+        decoded = measure(lambda: vae.decode(latent), device=bench.device, runs=1, warm_up=False)
     return {
         "plan": str(plan),
         "resident_blocks": plan.resident_blocks,
@@ -311,13 +311,13 @@ def _prediction(bench: Bench, dit: DiT, size: str, *, speakers: int) -> Callable
 
 @contextmanager
 def _tf32_convolutions() -> Iterator[None]:
-    """Allow TF32 in float32 convolutions (PyTorch's default) and let cuDNN choose by trial."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
+    """Allow TF32 in float32 convolutions, as PyTorch does unless told otherwise."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
     try:
         yield
     finally:
-        torch.backends.cudnn.benchmark = before
+        torch.backends.cudnn.allow_tf32 = before
 
 
 @contextmanager

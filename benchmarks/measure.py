@@ -32,9 +32,12 @@ class Measurement:
         }
 
 
-def measure(work: Callable[[], object], *, device: torch.device, runs: int = 3) -> Measurement:
+def measure(
+    work: Callable[[], object], *, device: torch.device, runs: int = 3, warm_up: bool = True
+) -> Measurement:
     """Run once to warm up, then time each of `runs` further runs to its end on the device."""
-    work()
+    if warm_up:
+        work()
     _wait(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
