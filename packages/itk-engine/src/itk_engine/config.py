@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 DeviceName = str  # "auto", "cpu", "cuda", "cuda:1"
 DtypeName = Literal["auto", "float32", "bfloat16"]
+Fp8Name = Literal["never", "when_needed", "always"]
 AttentionName = Literal["auto", "sdpa", "cudnn", "flash4"]
 
 
@@ -41,9 +42,13 @@ class EngineConfig:
     """What the operator can decide about a loaded engine.
 
     `dtype` "auto" is bfloat16 on CUDA and float32 on the CPU. `attention` "auto" is the
-    fastest backend that the device offers without further packages.
+    fastest backend that is installed. `vram_budget_gib` bounds what the engine takes of the
+    device (None: all that is free). `fp8` quantises the transformer's linear layers at load,
+    "when_needed" only where they would not fit otherwise; it changes the picture a little.
     """
 
     device: DeviceName = "auto"
     dtype: DtypeName = "auto"
     attention: AttentionName = "auto"
+    vram_budget_gib: float | None = None
+    fp8: Fp8Name = "never"

@@ -12,7 +12,8 @@ from itk_engine.config import EngineConfig
 from itk_engine.errors import OutOfMemoryError
 from itk_engine.ops.attention import attention_named
 from itk_engine.pipeline import Conditioned, Finished, Parts, Stepped, generate
-from itk_engine.preparation import Prepared, prepare
+from itk_engine.placement import GIB, Home, first_places
+from itk_engine.preparation import Prepared, needs, prepare
 from itk_engine.request import ChunkTimings, GenerationProgress, GenerationRequest, VideoChunk
 from itk_engine.sampling import SeededNoise
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from itk_engine.config import CheckpointFiles
+    from itk_engine.ops.fp8 import Fidelity
     from itk_engine.pipeline import Event
+    from itk_engine.placement import Plan
     from itk_engine.request import Stage
     from itk_engine.weights import Models
     from itk_schema import GpuInfo, ModelInfo
@@ -40,6 +43,7 @@ class Engine:
     def __init__(self, models: Models, config: EngineConfig, device: torch.device) -> None:
         self._models = models
         self._device = device
+        self._home = Home(models, device, budget_bytes=_budget_bytes(config), fp8=config.fp8)
         models.dit.use_attention(attention_named(config.attention, device_type=device.type))
 
     @classmethod
@@ -57,13 +61,26 @@ class Engine:
             WeightsMismatchError: a file does not fit the model it claims to be.
             OutOfMemoryError: the weights do not fit on the device.
         """
-        from itk_engine.weights import read_models
+        from itk_engine.weights import read_models, read_sizes
 
         config = config or EngineConfig()
         device = device_named(config.device)
+        dtype = dtype_named(config.dtype, device)
+        first = first_places(
+            read_sizes(files),
+            device,
+            dtype=dtype,
+            budget_bytes=_budget_bytes(config),
+            fp8=config.fp8,
+        )
         with _memory(device, during="loading"):
             models = read_models(
-                files, device=device, dtype=dtype_named(config.dtype, device), on_phase=on_phase
+                files,
+                device=device,
+                dtype=dtype,
+                transformer_device=first.transformer,
+                text_device=first.text,
+                on_phase=on_phase,
             )
         return cls(models, config, device)
 
@@ -81,15 +98,29 @@ class Engine:
             return GpuInfo()
         return GpuInfo(type=torch.cuda.get_device_name(self._device), count=1)
 
+    @property
+    def plan(self) -> Plan | None:
+        """Return where the models lie since the last preparation, and the memory this takes."""
+        return self._home.plan
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """Return how far quantising at load moved the weights; None where it was not done."""
+        return self._home.fidelity
+
     def prepare(self, request: GenerationRequest) -> Prepared:
-        """Hear the speech, read the prompt, choose sizes and chunks.
+        """Hear the speech, read the prompt, choose sizes and chunks, put the models in place.
 
         Raises:
             SpeechTooShortError: a speech is under 0.4 s.
             InvalidRequestError: a box or a mask does not fit the picture.
+            OutOfMemoryError: no placement of the models makes the generation fit.
         """
+        demand, wishes = needs(request, bucket_scale=self._models.bucket_scale)
         with _memory(self._device, during="preparation"):
-            return prepare(self._models, request)
+            self._home.arrange(demand, wishes)
+            with self._home.reading():
+                return prepare(self._models, request)
 
     def generate(
         self,
@@ -118,10 +149,13 @@ class Engine:
                     yield chunk
                 else:
                     watch.passed(event)
+                    if isinstance(event, Stepped) and event.step == event.steps:
+                        self._home.rest()
 
     def close(self) -> None:
         """Let go of the models."""
-        del self._models
+        self._home.close()
+        del self._models, self._home
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +167,10 @@ class Engine:
     def _parts(self) -> Parts:
         models = self._models
         return Parts(dit=models.dit, vae=models.vae, see=models.clip.encode)
+
+
+def _budget_bytes(config: EngineConfig) -> int | None:
+    return None if config.vram_budget_gib is None else int(config.vram_budget_gib * GIB)
 
 
 def device_named(name: str) -> torch.device:

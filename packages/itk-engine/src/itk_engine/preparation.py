@@ -10,6 +10,7 @@ from itk_engine.chunks import FRAMES_PER_SECOND, ChunkPlan, plan_chunks, video_f
 from itk_engine.errors import InvalidRequestError, SpeechTooShortError
 from itk_engine.framing import Framing, place_regions
 from itk_engine.pipeline import Finished, Scene
+from itk_engine.placement import Demand, Picture, Wishes
 from itk_engine.request import GenerationRequest, MovingPicture
 from itk_engine.sampling import Guidance, Sampling, TeaCache
 from itk_media import Waveform, mix_speeches, normalise_loudness
@@ -104,6 +105,27 @@ def prepare(models: "Models", request: GenerationRequest) -> Prepared:
         frames=frames,
         mixed_speech=mixed,
     )
+
+
+def needs(request: GenerationRequest, *, bucket_scale: float) -> tuple[Demand, Wishes]:
+    """Return what a request asks of memory, and what its parameters force.
+
+    The square of a size is its largest picture, so what fits it fits them all.
+    """
+    parameters = request.parameters
+    side = int(bucket_scale * (640 if parameters.size == "infinitetalk-480" else 960))
+    regions_given = bool(request.boxes or request.masks)
+    demand = Demand(
+        picture=Picture(height=side, width=side, frames=parameters.frame_num),
+        speakers=2 if regions_given else len(request.speeches),
+        branches=len(sampling_of(parameters).guidance.branches),
+        keeps_residuals=parameters.use_teacache,
+    )
+    wishes = Wishes(
+        offload_model=parameters.offload_model,
+        persistent_parameters=parameters.num_persistent_param_in_dit,
+    )
+    return demand, wishes
 
 
 def sampling_of(parameters: Parameters) -> Sampling:

@@ -1,5 +1,6 @@
 """What lives on which device, and when."""
 
+from .home import FirstPlaces, Home, first_places
 from .memory import device_budget_bytes, free_device_memory, host_budget_bytes
 from .planner import Demand, Encoders, Plan, PlanError, Wishes, plan_placement, resident_blocks_for
 from .sizes import GIB, Picture, Precision, model_parameters
@@ -10,12 +11,15 @@ __all__ = [
     "BlockStreamer",
     "Demand",
     "Encoders",
+    "FirstPlaces",
+    "Home",
     "Picture",
     "Plan",
     "PlanError",
     "Precision",
     "Wishes",
     "device_budget_bytes",
+    "first_places",
     "free_device_memory",
     "host_budget_bytes",
     "model_parameters",

@@ -35,8 +35,8 @@ def host_budget_bytes() -> int:
 
 def free_device_memory(device: torch.device) -> None:
     """Give cached blocks back to the driver; costs a synchronisation, so never in a loop."""
-    gc.collect()
     if device.type == "cuda":
+        gc.collect()
         with torch.cuda.device(device):
             torch.cuda.empty_cache()
 

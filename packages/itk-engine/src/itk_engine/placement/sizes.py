@@ -13,16 +13,17 @@ Precision = Literal["float32", "bfloat16", "fp8"]
 BYTES_PER_VALUE: dict[Precision, int] = {"float32": 4, "bfloat16": 2, "fp8": 1}
 GIB = 1024**3
 
-# Rows of model width that are alive at the worst moment of a block: the residual stream, the
-# normalised copy, q, k, v, their rotated or transposed copies and the attention's output.
-# The feed-forward (one row of model width in and out, two of hidden width) comes close below it.
-LIVE_ROWS_IN_ATTENTION = 9.0
-LIVE_ROWS_IN_FEED_FORWARD = 3.0
-LIVE_HIDDEN_ROWS = 2.0
+# Measured on an H200 at 640 x 640 and 960 x 960, float8 and bfloat16 alike: what a forward takes
+# beside the weights, in rows of model width for every token.
+LIVE_ROWS = 10.5
 
-# Measured on an H200: the autoencoder's peak per pixel of a frame, float32, with its decoder
-# working on four frames at a time at full resolution; bfloat16 takes half.
-VAE_BYTES_PER_PIXEL = 20_000
+# The autoencoder works on pieces of this many bytes of its widest activation, or on one latent
+# frame where that is more; the measured peak is this many such activations, and the video is
+# held twice while its pieces are joined.
+VAE_PIECE_BYTES = 512 * 1024**2
+VAE_LIVE_ACTIVATIONS = 9.5
+VAE_BASE_WIDTH = 96
+FRAMES_PER_LATENT = 4
 
 
 @frozen(kw_only=True)
@@ -96,9 +97,7 @@ def outer_bytes(shape: DiTConfig, precision: Precision) -> int:
 def activation_bytes(shape: DiTConfig, picture: Picture, precision: Precision) -> int:
     """Peak bytes of one forward beside the weights."""
     value = max(2, BYTES_PER_VALUE[precision])
-    attention = LIVE_ROWS_IN_ATTENTION * shape.dim
-    feed_forward = LIVE_ROWS_IN_FEED_FORWARD * shape.dim + LIVE_HIDDEN_ROWS * shape.ffn_dim
-    return int(picture.tokens * max(attention, feed_forward) * value)
+    return int(picture.tokens * LIVE_ROWS * shape.dim * value)
 
 
 def residual_cache_bytes(
@@ -109,8 +108,11 @@ def residual_cache_bytes(
 
 
 def vae_bytes(picture: Picture, *, bytes_per_value: int = 4) -> int:
-    """Peak bytes of the autoencoder's streamed encode or decode."""
-    return picture.height * picture.width * VAE_BYTES_PER_PIXEL * bytes_per_value // 4
+    """Peak bytes of the autoencoder's encode or decode beside its weights."""
+    pixels = picture.height * picture.width
+    latent = pixels * FRAMES_PER_LATENT * VAE_BASE_WIDTH * bytes_per_value
+    video = picture.frames * pixels * 3 * 4
+    return int(VAE_LIVE_ACTIVATIONS * max(VAE_PIECE_BYTES, latent)) + 2 * video
 
 
 def _linear(inputs: int, outputs: int) -> int:

@@ -5,6 +5,7 @@ from .lora import LoraMerge
 from .models import (
     Models,
     read_models,
+    read_sizes,
     read_speech_encoder,
     read_text_encoder,
     read_transformer,
@@ -28,6 +29,7 @@ __all__ = [
     "read_entries",
     "read_map",
     "read_models",
+    "read_sizes",
     "read_speech_encoder",
     "read_text_encoder",
     "read_transformer",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -55,14 +56,15 @@ def read_models(
     *,
     device: torch.device,
     dtype: torch.dtype,
+    transformer_device: torch.device | None = None,
     text_device: torch.device | None = None,
     on_phase: Callable[[str], None] | None = None,
 ) -> Models:
     """Read a whole checkpoint; `on_phase` hears what comes next.
 
     The transformer and the text encoder compute in `dtype`, the image encoder in float16 on CUDA,
-    the autoencoder and the speech encoder in float32. `text_device` is where the text encoder
-    lives (default: `device`).
+    the autoencoder and the speech encoder in float32. `transformer_device` and `text_device` are
+    where those two lie at first (default: `device`).
 
     Raises:
         MissingWeightsError: a file does not exist; it says which variable points there.
@@ -71,7 +73,7 @@ def read_models(
     """
     tell = on_phase or (lambda _: None)
     tell("transformer")
-    dit, scale, info = read_transformer(files, device=device, dtype=dtype)
+    dit, scale, info = read_transformer(files, device=transformer_device or device, dtype=dtype)
     tell("autoencoder")
     vae = read_vae(files.base / layout.VAE_FILE, device=device)
     tell("text encoder")
@@ -99,14 +101,8 @@ def read_transformer(
     Raises:
         UnsupportedFeatureError: LoRAs together with a quantised file.
     """
-    config_file = files.base / layout.CONFIG_FILE
-    content = layout.read_json(
-        config_file, what="transformer configuration, where CKPT_DIR points to,"
-    )
-    try:
-        config = DiTConfig.from_mapping(content)
-    except (TypeError, ValueError) as error:
-        raise WeightsUnreadableError(file=config_file, why=str(error)) from error
+    content = _configuration(files)
+    config = read_sizes(files)
     with without_values():
         dit = DiT(config)
     if files.quantised is None:
@@ -125,6 +121,20 @@ def read_transformer(
         precision=precision,
     )
     return dit, float(content.get("bucket_scale", 1.0)), info
+
+
+def read_sizes(files: CheckpointFiles) -> DiTConfig:
+    """Read the transformer's sizes alone, from the base's config.json.
+
+    Raises:
+        MissingWeightsError: there is no such file.
+        WeightsUnreadableError: it does not describe this transformer.
+    """
+    try:
+        return DiTConfig.from_mapping(_configuration(files))
+    except (TypeError, ValueError) as error:
+        file = files.base / layout.CONFIG_FILE
+        raise WeightsUnreadableError(file=file, why=str(error)) from error
 
 
 def read_vae(file: Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> VAE:
@@ -198,6 +208,13 @@ def read_speech_encoder(folder: Path, *, device: torch.device | None = None) -> 
         home=lambda _: file,
     )
     return model
+
+
+def _configuration(files: CheckpointFiles) -> dict[str, Any]:
+    return layout.read_json(
+        files.base / layout.CONFIG_FILE,
+        what="transformer configuration, where CKPT_DIR points to,",
+    )
 
 
 def _fill_transformer(
