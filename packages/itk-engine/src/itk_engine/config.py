@@ -45,6 +45,8 @@ class EngineConfig:
     fastest backend that is installed. `vram_budget_gib` bounds what the engine takes of the
     device (None: all that is free). `fp8` quantises the transformer's linear layers at load,
     "when_needed" only where they would not fit otherwise; it changes the picture a little.
+    `processes` share every video, each with a device of its own (None: one for every GPU where
+    the device is "auto" and one holds the model, else one).
     """
 
     device: DeviceName = "auto"
@@ -52,3 +54,4 @@ class EngineConfig:
     attention: AttentionName = "auto"
     vram_budget_gib: float | None = None
     fp8: Fp8Name = "never"
+    processes: int | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Self
 
@@ -13,17 +14,20 @@ from itk_engine.errors import OutOfMemoryError
 from itk_engine.ops.attention import attention_named
 from itk_engine.pipeline import Conditioned, Finished, Parts, Stepped, generate
 from itk_engine.placement import GIB, Home, first_places
+from itk_engine.placement.parallel import start_team
 from itk_engine.preparation import Prepared, needs, prepare
 from itk_engine.request import ChunkTimings, GenerationProgress, GenerationRequest, VideoChunk
-from itk_engine.sampling import SeededNoise
+from itk_engine.sampling import Predictor, SeededNoise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from itk_engine.config import CheckpointFiles
+    from itk_engine.model import DiT
     from itk_engine.ops.fp8 import Fidelity
     from itk_engine.pipeline import Event
     from itk_engine.placement import Plan
+    from itk_engine.placement.parallel import Team
     from itk_engine.request import Stage
     from itk_engine.weights import Models
     from itk_schema import GpuInfo, ModelInfo
@@ -44,6 +48,8 @@ class Engine:
         self._models = models
         self._device = device
         self._home = Home(models, device, budget_bytes=_budget_bytes(config), fp8=config.fp8)
+        self._team: Team | None = None
+        self._together = ExitStack()
         models.dit.use_attention(attention_named(config.attention, device_type=device.type))
 
     @classmethod
@@ -82,7 +88,10 @@ class Engine:
                 text_device=first.text,
                 on_phase=on_phase,
             )
-        return cls(models, config, device)
+        engine = cls(models, config, device)
+        if first.transformer == device and config.fp8 == "never":
+            engine._gather(files, config, dtype)
+        return engine
 
     @property
     def model_info(self) -> ModelInfo:
@@ -96,7 +105,8 @@ class Engine:
 
         if self._device.type != "cuda":
             return GpuInfo()
-        return GpuInfo(type=torch.cuda.get_device_name(self._device), count=1)
+        count = 1 if self._team is None else self._team.size
+        return GpuInfo(type=torch.cuda.get_device_name(self._device), count=count)
 
     @property
     def plan(self) -> Plan | None:
@@ -153,7 +163,8 @@ class Engine:
                         self._home.rest()
 
     def close(self) -> None:
-        """Let go of the models."""
+        """Let go of the models, and of the processes that shared the work."""
+        self._together.close()
         self._home.close()
         del self._models, self._home
 
@@ -166,7 +177,16 @@ class Engine:
     @property
     def _parts(self) -> Parts:
         models = self._models
-        return Parts(dit=models.dit, vae=models.vae, see=models.clip.encode)
+        predictor = Predictor if self._team is None else self._team.predictor
+        return Parts(dit=models.dit, vae=models.vae, see=models.clip.encode, predictor=predictor)
+
+    def _gather(self, files: CheckpointFiles, config: EngineConfig, dtype: torch.dtype) -> None:
+        """Let further processes share every video, where there are devices for them."""
+        devices = devices_named(config, self._device)
+        if len(devices) > 1:
+            load = partial(_read_follower, files=files, config=config, dtype=dtype)
+            team = start_team(self._models.dit, load, devices=devices)
+            self._team = self._together.enter_context(team)
 
 
 def _budget_bytes(config: EngineConfig) -> int | None:
@@ -178,6 +198,27 @@ def device_named(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def devices_named(config: EngineConfig, first: torch.device) -> tuple[str, ...]:
+    """Return the devices that share a video, the first of them being the engine's own."""
+    if first.type != "cuda":
+        return (str(first),) * (config.processes or 1)
+    if config.device != "auto" and config.processes is None:
+        return (str(first),)
+    count = config.processes or torch.cuda.device_count()
+    return tuple(f"cuda:{index}" for index in range(min(count, torch.cuda.device_count())))
+
+
+def _read_follower(
+    device: str, *, files: CheckpointFiles, config: EngineConfig, dtype: torch.dtype
+) -> DiT:
+    from itk_engine.weights import read_transformer
+
+    dit, _, _ = read_transformer(files, device=torch.device(device), dtype=dtype)
+    kind = torch.device(device).type
+    dit.use_attention(attention_named(config.attention, device_type=kind))
+    return dit
 
 
 def dtype_named(name: str, device: torch.device) -> torch.dtype:

@@ -1,11 +1,17 @@
 """Several processes predict what one predicts."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
+from itk_engine import Engine, EngineConfig, GenerationRequest
 from itk_engine.model import Conditions, DiT, DiTConfig
 from itk_engine.placement.parallel import plan_split, shares, start_team
 from itk_engine.sampling import Branch, Predictor, TeaCache, plan_skips
+from itk_engine.tiny import make_checkpoint
 
 CONFIG = DiTConfig(
     dim=48,
@@ -116,3 +122,20 @@ def test_shares_differ_by_one_at_most() -> None:
     assert shares(45, 2) == (23, 22)
     assert shares(4, 3) == (2, 1, 1)
     assert sum(shares(33_601, 7)) == 33_601
+
+
+@pytest.mark.long
+def test_an_engine_of_two_processes_makes_the_same_video(
+    tmp_path: Path, request_of: Callable[..., GenerationRequest]
+) -> None:
+    """Everything but the transformer's work stays with the leader; a stop in between is safe."""
+    files = make_checkpoint(tmp_path)
+    request = request_of(speakers=2, audio_type="para")
+    with Engine.load(files, EngineConfig(device="cpu")) as engine:
+        needed = np.concatenate([chunk.frames for chunk in engine.generate(request)])
+    with Engine.load(files, EngineConfig(device="cpu", processes=2)) as engine:
+        stopped = engine.generate(request)
+        next(stopped)
+        stopped.close()
+        came = np.concatenate([chunk.frames for chunk in engine.generate(request)])
+    assert np.abs(came.astype(int) - needed).max() <= 1  # rounding may differ by one of 255
