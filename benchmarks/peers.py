@@ -10,8 +10,13 @@ from __future__ import annotations
 SECONDS: dict[str, tuple[float | None, float | None, float | None]] = {
     "forward 480, one speaker": (4.85, 3.25, 2.58),
     "forward 480, two speakers": (5.33, 3.50, 2.84),
+    "forward 480, one speaker, cuDNN attention": (4.85, 3.25, 2.58),
+    "forward 480, two speakers, cuDNN attention": (5.33, 3.50, 2.84),
+    "fp8, 480": (4.85, 3.25, 2.58),
+    "fp8, 720": (16.64, 11.5, 10.3),
     "forward 720, one speaker": (16.64, 11.5, 10.3),
     "forward 720, two speakers": (17.80, 12.3, None),
+    "forward 720, one speaker, cuDNN attention": (16.64, 11.5, 10.3),
     "autoencoder 480 float32, encode": (1.74, None, None),
     "autoencoder 480 float32, decode": (2.84, None, None),
     "autoencoder 480 bfloat16, encode": (None, 1.06, None),

@@ -35,9 +35,27 @@ def table(facts: dict[str, Any]) -> str:
         others = SECONDS.get(name, (None, None, None))
         cells = [_number(value) for value in (seconds, peak, *others)]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    rest = {name: value for name, value in facts["results"].items() if "seconds" not in value}
-    lines += ["", "```", json.dumps(rest, indent=1), "```", ""]
-    return "\n".join(lines)
+    notes = [f"- {name}: {note}" for name, note in _notes(facts["results"])]
+    return "\n".join([*lines, "", *notes, ""])
+
+
+def _notes(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is no time of its own: errors, plans, milliseconds of parts."""
+    notes = []
+    for name, value in results.items():
+        kept = {
+            key: part
+            for key, part in value.items()
+            if "kernels" not in key and not (isinstance(part, dict) and "seconds" in part)
+        }
+        if "seconds" not in value and kept:
+            notes.append((name, json.dumps(kept)))
+        notes += [
+            (f"{name}, {inner}", str(part["plan"]))
+            for inner, part in value.items()
+            if isinstance(part, dict) and "plan" in part
+        ]
+    return notes
 
 
 def _timed(results: dict[str, Any]) -> list[tuple[str, float, float]]:
