@@ -46,7 +46,8 @@ class EngineConfig:
     device (None: all that is free). `fp8` quantises the transformer's linear layers at load,
     "when_needed" only where they would not fit otherwise; it changes the picture a little.
     `processes` share every video, each with a device of its own (None: one for every GPU where
-    the device is "auto" and one holds the model, else one).
+    the device is "auto" and one holds the model, else one). `kernel_cache` is a folder that
+    outlives the process, for kernels that are compiled when they are first used.
     """
 
     device: DeviceName = "auto"
@@ -55,3 +56,4 @@ class EngineConfig:
     vram_budget_gib: float | None = None
     fp8: Fp8Name = "never"
     processes: int | None = None
+    kernel_cache: Path | None = None

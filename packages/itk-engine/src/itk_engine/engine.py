@@ -13,7 +13,7 @@ from itk_engine.config import EngineConfig
 from itk_engine.errors import OutOfMemoryError
 from itk_engine.ops.attention import attention_named
 from itk_engine.pipeline import Conditioned, Finished, Parts, Stepped, generate
-from itk_engine.placement import GIB, Home, first_places
+from itk_engine.placement import GIB, Home, first_places, keep_kernels
 from itk_engine.placement.parallel import start_team
 from itk_engine.preparation import Prepared, needs, prepare
 from itk_engine.request import ChunkTimings, GenerationProgress, GenerationRequest, VideoChunk
@@ -72,6 +72,8 @@ class Engine:
         config = config or EngineConfig()
         device = device_named(config.device)
         dtype = dtype_named(config.dtype, device)
+        if config.kernel_cache is not None and device.type == "cuda":
+            keep_kernels(config.kernel_cache)
         first = first_places(
             read_sizes(files),
             device,

@@ -1,5 +1,6 @@
 """What lives on which device, and when."""
 
+from .caches import keep_kernels
 from .home import FirstPlaces, Home, first_places
 from .memory import device_budget_bytes, free_device_memory, host_budget_bytes
 from .planner import Demand, Encoders, Plan, PlanError, Wishes, plan_placement, resident_blocks_for
@@ -22,6 +23,7 @@ __all__ = [
     "first_places",
     "free_device_memory",
     "host_budget_bytes",
+    "keep_kernels",
     "model_parameters",
     "plan_placement",
     "resident_blocks_for",
