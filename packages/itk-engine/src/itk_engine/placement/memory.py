@@ -62,7 +62,7 @@ def host_bytes(size: int, *, pinned: bool) -> Tensor:
     if pinned and size:
         runtime: Any = torch.cuda.cudart()
         address = memory.data_ptr()
-        torch.cuda.check_error(int(runtime.cudaHostRegister(address, size, 0)))
+        torch.cuda.check_error(runtime.cudaHostRegister(address, size, 0))
         weakref.finalize(memory.untyped_storage(), _unregister, address)
     return memory
 

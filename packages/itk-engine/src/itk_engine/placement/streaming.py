@@ -91,16 +91,8 @@ class BlockStreamer:
 
     def recall(self) -> None:
         """Take the device memory that `release` gave back; does nothing if it is held."""
-        if not self._slots and self._order:
-            size = max(self._packed[index].memory.numel() for index in self._order)
-            self._slots = [
-                _Slot(memory=torch.empty(size, dtype=torch.uint8, device=self._device))
-                for _ in range(min(self._slot_count, len(self._order)))
-            ]
-        for index in self._packed.keys() - set(self._order) - self._resident_memory.keys():
-            packed = self._packed[index]
-            self._resident_memory[index] = packed.memory.to(self._device, non_blocking=True)
-            packed.bind(self._resident_memory[index])
+        with torch.inference_mode(mode=False):  # else only inference might write to it again
+            self._take_memory()
 
     def release(self) -> None:
         """Give all device memory of recallable and streamed blocks back to the allocator."""
@@ -117,6 +109,18 @@ class BlockStreamer:
             hook.remove()
         self._hooks = []
         self.release()
+
+    def _take_memory(self) -> None:
+        if not self._slots and self._order:
+            size = max(self._packed[index].memory.numel() for index in self._order)
+            self._slots = [
+                _Slot(memory=torch.empty(size, dtype=torch.uint8, device=self._device))
+                for _ in range(min(self._slot_count, len(self._order)))
+            ]
+        for index in self._packed.keys() - set(self._order) - self._resident_memory.keys():
+            packed = self._packed[index]
+            self._resident_memory[index] = packed.memory.to(self._device, non_blocking=True)
+            packed.bind(self._resident_memory[index])
 
     def _watch(self, index: int) -> None:
         block = self._blocks[index]
