@@ -12,8 +12,8 @@ lint:
 
 types:
     uv run pyrefly check
-    uv run mypy --strict packages/*/tests/typing/api.py
-    uv run pyright packages/*/tests/typing/api.py
+    for page in packages/*/tests/typing/api.py; do uv run mypy --strict "$page" || exit 1; done
+    uv run pyright --pythonpath .venv/bin/python packages/*/tests/typing/api.py
 
 imports:
     uv run lint-imports
