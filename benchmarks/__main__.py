@@ -15,6 +15,7 @@ import torch
 
 from benchmarks import cases, report
 from benchmarks.cases import BF16, Bench, Facts
+from benchmarks.loading import loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ CASES: dict[str, Callable[[Bench], Facts]] = {
     "forward 720, one speaker, cuDNN attention": partial(
         cases.forward, size="720", speakers=1, attention="sdpa"
     ),
+    "loading": loading,
     "fp8": cases.fp8,
     "streamed": partial(cases.within_budgets, budgets_gib={"480": (24, 32, 48), "720": (48, 80)}),
 }
