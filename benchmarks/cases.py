@@ -282,6 +282,7 @@ def _within(
         work = _prediction(bench, bench.dit, size, speakers=1)
         same = torch.equal(work(), needed)
         predicted = measure(work, device=bench.device, runs=1, warm_up=False)
+        free_device_memory(bench.device)  # as an engine does whose blocks are streamed
         decoded = measure(lambda: vae.decode(latent), device=bench.device, runs=1, warm_up=False)
     return {
         "plan": str(plan),

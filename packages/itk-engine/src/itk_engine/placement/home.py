@@ -135,9 +135,16 @@ class Home:
             free_device_memory(self._device)
 
     def rest(self) -> None:
-        """After a chunk's steps: give the transformer's memory back where the plan says so."""
-        if self.plan is not None and self.plan.release_between_uses and self._blocks is not None:
+        """After a chunk's steps: make room for the autoencoder.
+
+        Where blocks are streamed, memory is tight, so what the allocator keeps of the steps goes
+        back; where the plan says so, the transformer's memory too.
+        """
+        if self.plan is None or self._blocks is None:
+            return
+        if self.plan.release_between_uses:
             self._blocks.release()
+        if self.plan.release_between_uses or self.plan.streamed_blocks:
             free_device_memory(self._device)
 
     def close(self) -> None:

@@ -18,11 +18,14 @@ GIB = 1024**3
 LIVE_ROWS = 10.5
 
 # The autoencoder works on pieces of this many bytes of its widest activation, or on one latent
-# frame where that is more; the measured peak is this many such activations, and the video is
-# held twice while its pieces are joined.
+# frame where that is more. Measured on an H200 at both sizes, its decoder takes so many such
+# activations at its worst moment (in float32 it sums three convolutions), holds the last two
+# frames of every convolution's input, so many values for each pixel, and the video twice while
+# its pieces are joined.
 VAE_PIECE_BYTES = 512 * 1024**2
-VAE_LIVE_ACTIVATIONS = 9.5
+VAE_LIVE_ACTIVATIONS = {2: 5.2, 4: 7.2}  # by bytes per value
 VAE_BASE_WIDTH = 96
+VAE_REMEMBERED_VALUES = 2 * (7 * 96 + 6 * 192 // 4 + 8 * 384 // 16 + 11 * 384 // 64)
 FRAMES_PER_LATENT = 4
 
 
@@ -107,12 +110,16 @@ def residual_cache_bytes(
     return branches * picture.tokens * shape.dim * max(2, BYTES_PER_VALUE[precision])
 
 
-def vae_bytes(picture: Picture, *, bytes_per_value: int = 4) -> int:
+def vae_bytes(
+    picture: Picture, *, bytes_per_value: int = 4, piece_bytes: int = VAE_PIECE_BYTES
+) -> int:
     """Peak bytes of the autoencoder's encode or decode beside its weights."""
     pixels = picture.height * picture.width
     latent = pixels * FRAMES_PER_LATENT * VAE_BASE_WIDTH * bytes_per_value
+    work = VAE_LIVE_ACTIVATIONS[bytes_per_value] * max(piece_bytes, latent)
+    remembered = pixels * VAE_REMEMBERED_VALUES * bytes_per_value
     video = picture.frames * pixels * 3 * 4
-    return int(VAE_LIVE_ACTIVATIONS * max(VAE_PIECE_BYTES, latent)) + 2 * video
+    return int(work) + remembered + 2 * video
 
 
 def _linear(inputs: int, outputs: int) -> int:
