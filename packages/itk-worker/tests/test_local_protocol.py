@@ -228,6 +228,29 @@ def test_a_policy_in_seconds_is_refused_with_what_was_meant():
             read_submission({"input": JOB, "policy": {"ttl": value}})
 
 
+async def test_the_same_request_id_is_the_same_job_while_it_is_kept():
+    """A failed one is queued again under its id; a cancelled or forgotten one is made anew."""
+    now = [0.0]
+    store = JobStore(Patience(run_retention_seconds=100), clock=lambda: now[0])
+    asked = read_submission({"input": {**JOB, "request_id": "r-1"}})
+    job = store.submit(asked)
+    assert store.submit(asked) is job
+    assert store.count("IN_QUEUE") == 1
+    assert store.submit(read_submission({"input": JOB})) is not job
+    await store.take("w", count=2, seconds=1)
+    assert store.submit(asked) is job
+    store.finish(job, error="it failed")
+    assert (store.submit(asked), job.state) == (job, "IN_QUEUE")
+    await store.take("w", count=1, seconds=1)
+    store.finish(job, output=1)
+    assert (store.submit(asked), job.state) == (job, "COMPLETED")
+    now[0] = 101.0
+    later = store.submit(asked)
+    assert later is not job
+    store.cancel(later)
+    assert store.submit(asked) is not later
+
+
 async def test_jobs_expire_time_out_and_are_forgotten():
     """Ttl counts from submission, the timeout from the start, retention from the end."""
     now = [0.0]

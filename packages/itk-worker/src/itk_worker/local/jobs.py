@@ -71,6 +71,7 @@ class JobStore:
         self._clock = clock
         self._on_final = on_final
         self._jobs: dict[str, Job] = {}
+        self._by_request: dict[str, str] = {}  # the caller's own id: ours
         self._queue: list[str] = []
         self._stops: dict[str, list[str]] = {}
         self._changed = asyncio.Condition()
@@ -82,7 +83,14 @@ class JobStore:
     # what clients do
 
     def submit(self, submission: Submission, *, sync: bool = False) -> Job:
-        """Queue a job."""
+        """Queue a job, or find the one that its caller's request_id already names.
+
+        One that failed or ran out of time is queued again; a cancelled one is made anew.
+        """
+        known = self._known(submission.request_id)
+        if known is not None:
+            self.retry(known)
+            return known
         prefix, suffix = ("sync-", "") if sync else ("", "-u1")
         job = Job(
             id=f"{prefix}{uuid.uuid4()}{suffix}",
@@ -91,8 +99,14 @@ class JobStore:
             created=self._clock(),
         )
         self._jobs[job.id] = job
+        if submission.request_id is not None:
+            self._by_request[submission.request_id] = job.id
         self._enqueue(job)
         return job
+
+    def _known(self, request_id: str | None) -> Job | None:
+        job = None if request_id is None else self.find(self._by_request.get(request_id, ""))
+        return None if job is None or job.state == "CANCELLED" else job
 
     def find(self, job_id: str) -> Job | None:
         """The job, or None when it never was or is kept no longer."""
@@ -198,11 +212,11 @@ class JobStore:
             policy = job.submission
             if job.is_final:
                 if now - (job.finished or now) > self._retention(job):
-                    del self._jobs[job.id]
+                    self._forget(job)
             elif now - job.created > policy.ttl_seconds:
                 self._stop_on_worker(job)
                 self._end(job, "TIMED_OUT")
-                del self._jobs[job.id]
+                self._forget(job)
             elif job.started is not None and now - job.started > policy.execution_timeout_seconds:
                 overdue.append(job)
                 self._stop_on_worker(job)
@@ -235,6 +249,12 @@ class JobStore:
         """End every open long poll."""
         self.closed = True
         self._announce()
+
+    def _forget(self, job: Job) -> None:
+        del self._jobs[job.id]
+        request_id = job.submission.request_id
+        if request_id is not None and self._by_request.get(request_id) == job.id:
+            del self._by_request[request_id]
 
     def _retention(self, job: Job) -> float:
         patience = self.patience

@@ -31,6 +31,7 @@ class Submission:
     execution_timeout_seconds: float
     ttl_seconds: float
     low_priority: bool
+    request_id: str | None = None  # the caller's own id for the job
 
 
 def read_submission(body: Any) -> Submission:
@@ -63,6 +64,7 @@ def read_submission(body: Any) -> Submission:
         execution_timeout_seconds=timeout_ms / SECOND_MS,
         ttl_seconds=ttl_ms / SECOND_MS,
         low_priority=policy.get("lowPriority") is True,
+        request_id=asked if isinstance(asked := body["input"].get("request_id"), str) else None,
     )
 
 
