@@ -143,14 +143,19 @@ async def test_a_batch_goes_on_after_an_item_that_fails(counter):
 @pytest.mark.parametrize(
     ("change", "code", "reason", "words"),
     [
-        ({"split_scenes": True}, "E_INPUT_VALIDATION", "not_available", "split_scenes"),
+        (
+            {"output_config": {"playlist": True}},
+            "E_INPUT_VALIDATION",
+            "not_available",
+            "output_config.playlist",
+        ),
         ({"preset": "fast-4"}, "E_INPUT_VALIDATION", "not_available", "input.preset"),
         ({"quant": "fp8"}, "E_INPUT_VALIDATION", "not_available", "input.quant"),
         ({"output_config": {"store": "s3"}}, "E_UPLOAD", "not_available", "s3"),
         ({"cond_video": "/etc/hostname"}, "E_INPUT_VALIDATION", "", "input.cond_video"),
         ({"cond_video": "http://127.0.0.1:9/"}, "E_INPUT_VALIDATION", "blocked", "cond_video"),
         ({"prompt": "[embedding]"}, "E_AUDIO_EMBEDDING", "unexpected", "gave up"),
-        ({"speech_start_seconds": 0.9}, "E_INPUT_VALIDATION", "too_short", "0.10 s"),
+        ({"speech_start_seconds": 0.9}, "E_INPUT_VALIDATION", "too_short", "input.speech_start"),
     ],
     ids=["feature", "preset", "quant", "s3", "path", "address", "embedding", "start"],
 )

@@ -124,7 +124,7 @@ async def test_a_part_of_the_text_is_what_the_job_wants(serve):
     [
         ({}, None, "not_available", ("input.tts_audio", "itk-worker[tts]", "KOKORO_DIR")),
         ({"human1_voice": "am_adan"}, Humming(), "invalid_field", ("human1_voice", "am_adam")),
-        ({"speech_start_seconds": 5}, Humming(), "too_short", ("input.tts_audio", "0.4 s")),
+        ({"speech_start_seconds": 5}, Humming(), "too_short", ("start_seconds", "0.4 s")),
     ],
     ids=["nobody", "unknown-voice", "too-short"],
 )

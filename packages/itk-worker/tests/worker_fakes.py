@@ -190,3 +190,18 @@ def job_input(prompt="someone speaks", seconds=1.0, **more):
         "sample_steps": 4,
         **more,
     }
+
+
+def clip(path, *, sound=True, colours=(40, 200), seconds_each=1.0):
+    """Write an MP4 that shows one colour after the other, with a hum under it."""
+    from itk_media import Track, VideoWriter
+
+    rate, seconds = 16000, seconds_each * len(colours)
+    hum = 0.5 * np.sin(2 * np.pi * 110 * np.arange(int(seconds * rate)) / rate)
+    track = Track(samples=hum[:, None], sample_rate=rate) if sound else None
+    with VideoWriter(path, width=WIDTH, height=HEIGHT, track=track) as video:
+        for colour in colours:
+            noise = np.random.default_rng(colour).integers(0, 40, (HEIGHT, WIDTH, 3))
+            picture = (noise + colour).astype(np.uint8)
+            video.write(np.repeat(picture[None], int(seconds_each * FPS), axis=0))
+    return path.read_bytes()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, frozen
 
-from itk_schema import PRESETS, JobInput, Parameters
+from itk_schema import JobInput, Parameters
 
 
 @frozen(kw_only=True)
@@ -20,46 +20,6 @@ class Missing:
 
 # Whoever builds a feature deletes its row.
 MISSING: tuple[Missing, ...] = (
-    Missing(
-        field="preset",
-        asked=lambda job, _: job.preset is not None and bool(PRESETS[job.preset].loras),
-        instead="use preset draft or quality: this endpoint offers no LoRA",
-    ),
-    Missing(
-        field="loras",
-        asked=lambda job, _: bool(job.loras),
-        instead="leave it out: this endpoint offers no LoRA",
-    ),
-    Missing(
-        field="quant",
-        asked=lambda _, chosen: chosen.quant is not None,
-        instead="leave it out: this endpoint offers no quantised weights",
-    ),
-    Missing(
-        field="quant_dir",
-        asked=lambda _, chosen: chosen.quant_dir is not None,
-        instead="leave it out: weights belong to the endpoint",
-    ),
-    Missing(
-        field="offload_model",
-        asked=lambda _, chosen: chosen.offload_model is True,
-        instead="leave it out: the whole model stays on the device",
-    ),
-    Missing(
-        field="num_persistent_param_in_dit",
-        asked=lambda _, chosen: chosen.num_persistent_param_in_dit is not None,
-        instead="leave it out: the whole model stays on the device",
-    ),
-    Missing(
-        field="split_scenes",
-        asked=lambda _, chosen: chosen.split_scenes,
-        instead="set it to false",
-    ),
-    Missing(
-        field="source_audio",
-        asked=lambda _, chosen: chosen.source_audio != "drop",
-        instead="use drop",
-    ),
     Missing(
         field="output_config.playlist",
         asked=lambda job, _: bool(job.output_config and job.output_config.playlist),

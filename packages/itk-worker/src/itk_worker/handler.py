@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from itk_media import VideoFrames, VideoWriter, write_thumbnail
+from itk_media import VideoFrames, VideoWriter
 from itk_schema import (
     FRAMES_PER_SECOND,
     ArtifactNames,
@@ -26,8 +26,11 @@ from itk_schema import (
 )
 
 from .cancel import StopSwitch
+from .dubs import find_cuts, lay_under, without_effect
+from .encoding import ChunkEncoder
 from .features import NO_SYNTHESISER, require_available
 from .inputs import Fetch, UnusableInputError, fetch_inputs, hear, read_masks, see
+from .offers import Offers
 from .pace import Pace
 from .port import Order, Synthesiser, VideoEngine
 from .report import Reporter
@@ -55,6 +58,7 @@ class Bench:
     fetch: Fetch
     pace: Pace
     synthesiser: Synthesiser | None = None  # None: jobs with text are refused
+    offers: Offers = field(factory=Offers)
     warnings: tuple[str, ...] = ()  # about the worker itself, such as "tiny checkpoint"
 
 
@@ -94,9 +98,7 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
     parameters = resolve_parameters(job)
     if job.tts_audio:
         parameters = evolve(parameters, audio_type="para")  # its speakers wait for each other
-    require_available(
-        job, parameters, path=path, lacking=() if bench.synthesiser else (NO_SYNTHESISER,)
-    )
+    _require_offered(task, bench, parameters)
     outbox = choose_outbox(job.output_config, bench.settings)
     names = _names(task, parameters)
     say(Stage.VALIDATION_OK, size=parameters.size, steps=parameters.sample_steps)
@@ -115,30 +117,31 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
         say(Stage.DOWNLOADS_OK, **inputs.sizes)
         say(Stage.EMBEDDINGS_STARTED)
         task.switch.check()
-        heard = recorded or say_aloud(
+        cuts = find_cuts(picture, inputs, parameters, check=task.switch.check, path=path)
+        spoken = recorded or say_aloud(
             job, parameters, bench.synthesiser, check=task.switch.check, path=path
         )
+        heard = lay_under(spoken, inputs, parameters, path=path)
         order = Order(
             prompt=job.prompt,
             negative_prompt=parameters.negative_prompt,
             picture=picture,
             speeches=heard.speeches,
-            parameters=parameters,
+            parameters=evolve(parameters, audio_type="para") if heard.laid_out else parameters,
             seed=resolve_seed(parameters.base_seed, task.job_id, task.item_id),
             speech_loudness=heard.loudness,
             bbox=job.bbox,
             masks=masks,
+            cuts_seconds=cuts,
         )
-        prepared = bench.engine.prepare(order)
-        _require_length(prepared, bench.settings)
+        prepared = _prepare(order, bench)
         embedding_ms = clock.lap_ms()
         say(Stage.EMBEDDINGS_OK, frames=prepared.frames, chunks=prepared.chunks)
 
         say(Stage.PIPELINE_WARM_STARTED)
         task.switch.check()
         estimate = bench.pace.require_time(prepared, parameters, task.switch.left_seconds)
-        known = {} if estimate is None else {"estimate_seconds": round(estimate, 1)}
-        say(Stage.PIPELINE_WARM_OK, **known)
+        say(Stage.PIPELINE_WARM_OK, **_estimated(estimate))
         made = _generate(task, bench, order, prepared, heard)
     finally:
         if isinstance(picture, VideoFrames):
@@ -169,42 +172,56 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
     return _publish(task, outbox, result, made=made, names=names, began=began)
 
 
+def _require_offered(task: Task, bench: Bench, parameters: Parameters) -> None:
+    """Let a job pass that this worker can do with the weights that it has."""
+    lacking = () if bench.synthesiser else (NO_SYNTHESISER,)
+    require_available(task.job, parameters, path=task.path, lacking=lacking)
+    bench.offers.require(task.job, parameters, path=task.path)
+
+
+def _prepare(order: Order, bench: Bench) -> Prepared:
+    prepared = bench.engine.prepare(order)
+    _require_length(prepared, bench.settings)
+    return prepared
+
+
+def _estimated(seconds: float | None) -> dict[str, float]:
+    return {} if seconds is None else {"estimate_seconds": round(seconds, 1)}
+
+
 def _generate(  # noqa: PLR0917  private: the pieces of one verb
     task: Task, bench: Bench, order: Order, prepared: Prepared, heard: Heard
 ) -> _Made:
     """Encode frames while chunks arrive; nothing of the video stays in memory."""
     video, thumbnail = task.folder / "video.mp4", task.folder / "thumbnail.jpg"
-    preprocess_ms = sampling_ms = decode_ms = mux_ms = 0.0
-
-    def on_progress(step: Any) -> None:
-        task.report.step(step)
-        task.switch.check()
+    preprocess_ms = sampling_ms = decode_ms = 0.0
 
     task.report.stage(Stage.GENERATION_STARTED, frames=prepared.frames, chunks=prepared.chunks)
     task.switch.check()
-    with VideoWriter(
+    writer = VideoWriter(
         video,
         width=prepared.width,
         height=prepared.height,
         frames_per_second=FRAMES_PER_SECOND,
         track=heard.track,
         metadata=_container_metadata(task, bench, order),
-    ) as writer:
+    )
+    with writer, ChunkEncoder(writer, thumbnail=thumbnail) as encoder:
+
+        def on_progress(step: Any) -> None:
+            task.report.step(step)
+            task.switch.check()
+            encoder.check()
+
         for chunk in bench.engine.generate(prepared, on_progress=on_progress):
             preprocess_ms += chunk.timings.preprocess_ms
             sampling_ms += chunk.timings.sampling_ms
             decode_ms += chunk.timings.decode_ms
             bench.pace.learn(prepared, order.parameters, chunk)
-            clock = _Clock()
-            if writer.frames_written == 0:
-                write_thumbnail(chunk.frames[0], thumbnail)
-            writer.write(chunk.frames)
-            mux_ms += clock.lap_ms()
+            encoder.write(chunk.frames)
             task.switch.check()
         task.report.stage(Stage.MUXING_STARTED)
-        clock = _Clock()
-        writer.close()
-        mux_ms += clock.lap_ms()
+        encoder.close()
     task.report.stage(Stage.MUXING_OK, frames=writer.frames_written)
     task.switch.check()
     return _Made(
@@ -214,7 +231,7 @@ def _generate(  # noqa: PLR0917  private: the pieces of one verb
         preprocess_ms=preprocess_ms,
         sampling_ms=sampling_ms,
         decode_ms=decode_ms,
-        mux_ms=mux_ms,
+        mux_ms=encoder.busy_ms,
     )
 
 
@@ -305,7 +322,14 @@ def _warnings(  # noqa: PLR0917  private
     cut = ()
     if longest > made + 1 / FRAMES_PER_SECOND:
         cut = (f"the speech is {longest:.1f} s long and the video {made:.1f} s",)
-    return (*bench.warnings, *input_warnings(task.job), *heard.warnings, *cut)
+    return (
+        *bench.warnings,
+        *bench.offers.warnings(task.job),
+        *input_warnings(task.job),
+        *without_effect(order.picture, order.parameters),
+        *heard.warnings,
+        *cut,
+    )
 
 
 def _describe(made: _Made) -> VideoArtifact:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SILENCE = 1e-4  # a largest sample below this is silence, whatever its cause
 MIN_SPEECH_SECONDS = 0.4
+SLACK_SECONDS = 0.05  # a rounded length is nobody's mistake
 
 
 @define
@@ -69,6 +70,7 @@ class Heard:
     track: Track
     warnings: tuple[str, ...]
     loudness: Literal["normalise", "keep"] = "normalise"
+    laid_out: bool = False  # whether `speeches` already wait for each other
 
 
 def fetch_inputs(
@@ -136,44 +138,79 @@ def read_masks(inputs: Inputs, *, path: str) -> tuple[np.ndarray, ...]:
 def hear(inputs: Inputs, parameters: Parameters, *, path: str) -> Heard:
     """The speech of one or two people, cut to the part that the job wants.
 
+    Two people are cut where both are heard together: what they say is laid out first.
+
     Raises:
         MediaError: a file cannot be read.
-        UnusableInputError: what is left is shorter than 0.4 s.
+        UnusableInputError: a speech, or what is left of it, is shorter than 0.4 s.
     """
     parts = [
-        _hear_one(speech, parameters, path=f"{path}.cond_audio.person{number}")
+        _hear_one(speech, path=f"{path}.cond_audio.person{number}")
         for number, speech in enumerate(inputs.speeches, 1)
     ]
-    warnings = silent_speeches((speech for speech, _ in parts), field="cond_audio.person")
-    if len(parts) == 1:
-        return Heard(speeches=(parts[0][0],), track=parts[0][1], warnings=warnings)
-    (first, track1), (second, track2) = parts
-    _, track = itk_media.mix_speeches(
-        track1, track2, audio_type=parameters.audio_type, speaker_order=parameters.speaker_order
+    speeches = tuple(speech for speech, _ in parts)
+    track = parts[0][1]
+    cut = bool(parameters.speech_start_seconds or parameters.speech_end_seconds is not None)
+    if len(parts) == 2:
+        order = {
+            "audio_type": parameters.audio_type,
+            "speaker_order": parameters.speaker_order,
+        }
+        _, both = itk_media.mix_speeches(track, parts[1][1], **order)
+        track = both.scaled(1.0)
+        if cut:
+            speeches, _ = itk_media.mix_speeches(*speeches, **order)
+    start, end, warnings = wanted_part(speeches[0].duration_seconds, parameters, path=path)
+    if cut:
+        speeches = tuple(speech.cut(start, end) for speech in speeches)
+        track = track.cut(start, end)
+    return Heard(
+        speeches=speeches,
+        track=track,
+        warnings=(*warnings, *silent_speeches(speeches, field="cond_audio.person")),
+        laid_out=cut and len(parts) == 2,
     )
-    return Heard(speeches=(first, second), track=track.scaled(1.0), warnings=warnings)
 
 
-def _hear_one(file: LocalFile, parameters: Parameters, *, path: str) -> tuple[Waveform, Track]:
-    start, end = parameters.speech_start_seconds, parameters.speech_end_seconds
+def _hear_one(file: LocalFile, *, path: str) -> tuple[Waveform, Track]:
     with naming(path):
         speech = itk_media.read_speech(file.path)
         track = itk_media.read_track(file.path)
-    require_enough(speech.duration_seconds, parameters, path=path)
-    return speech.cut(start, end), track.cut(start, end)
+    require_enough(speech.duration_seconds, path=path)
+    return speech, track
 
 
-def require_enough(duration_seconds: float, parameters: Parameters, *, path: str) -> None:
-    """Raise UnusableInputError where less than 0.4 s of speech is left after the job's cut."""
+def require_enough(duration_seconds: float, *, path: str) -> None:
+    """Raise UnusableInputError where a speech is shorter than 0.4 s."""
+    if duration_seconds < MIN_SPEECH_SECONDS:
+        message = (
+            f"{path}: needs at least {MIN_SPEECH_SECONDS:g} s of speech, "
+            f"got {duration_seconds:.2f} s"
+        )
+        raise UnusableInputError(message, "too_short")
+
+
+def wanted_part(
+    duration_seconds: float, parameters: Parameters, *, path: str
+) -> tuple[float, float | None, tuple[str, ...]]:
+    """Which seconds of the speech the job wants, and what to say where it has fewer.
+
+    Raises:
+        UnusableInputError: the speech ends before, or less than 0.4 s after the part begins.
+    """
     start, end = parameters.speech_start_seconds, parameters.speech_end_seconds
-    left = min(duration_seconds, end or float("inf")) - start
+    left = duration_seconds - start
     if left < MIN_SPEECH_SECONDS:
         message = (
-            f"{path}: needs at least {MIN_SPEECH_SECONDS:g} s of speech, got {max(left, 0.0):.2f} s"
+            f"{path}.speech_start_seconds: needs at least {MIN_SPEECH_SECONDS:g} s of speech "
+            f"after it, got {start:g}, and the speech is {duration_seconds:.2f} s long "
+            f"({max(left, 0.0):.2f} s are left)"
         )
-        if start or end:
-            message += " between speech_start_seconds and speech_end_seconds"
         raise UnusableInputError(message, "too_short")
+    if end is not None and end > duration_seconds + SLACK_SECONDS:
+        warning = f"speech_end_seconds is {end:g}, and the speech ends at {duration_seconds:.2f} s"
+        return start, None, (warning,)
+    return start, end, ()
 
 
 def silent_speeches(speeches: Iterable[Waveform], *, field: str) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ def run_worker(
             fetch=fetcher.fetch,
             pace=pace,
             synthesiser=loaded.synthesiser,
+            offers=loaded.offers,
             warnings=loaded.warnings,
         )
 
@@ -87,13 +88,15 @@ def run_worker(
         desk.close()
 
 
-def _about(loaded: Loaded) -> dict[str, str]:
-    model = loaded.engine.model_info
+def _about(loaded: Loaded) -> dict[str, object]:
+    model, offers = loaded.engine.model_info, loaded.offers
     return {
         "model": model.name,
         "weights": model.weights,
         "precision": model.precision,
         "gpu": loaded.engine.gpu.type,
+        "adapter": offers.adapter,
+        "loras": offers.loras,
     }
 
 

@@ -31,6 +31,7 @@ class Order:
     speech_loudness: Literal["normalise", "keep"] = "normalise"
     bbox: Box | SpeakerBoxes | None = None  # pixels of the upright first frame
     masks: tuple[np.ndarray, ...] = ()  # one a speaker, of the first frame's size
+    cuts_seconds: tuple[float, ...] = ()  # where a dub's scenes begin that are made afresh
 
 
 class Step(Protocol):

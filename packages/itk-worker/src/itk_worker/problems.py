@@ -33,6 +33,7 @@ class Meaning:
 MEANINGS: dict[str, Meaning] = {
     "itk_schema.InvalidJobError": Meaning(ErrorCode.E_INPUT_VALIDATION, "invalid_field"),
     "itk_worker.NotAvailableError": Meaning(ErrorCode.E_INPUT_VALIDATION, "not_available"),
+    "itk_worker.NotOfferedError": Meaning(ErrorCode.E_INPUT_VALIDATION, "not_available"),
     "itk_worker.UnusableInputError": Meaning(ErrorCode.E_INPUT_VALIDATION),
     "itk_worker.StorageError": Meaning(ErrorCode.E_UPLOAD),
     "itk_worker.TooSlowError": Meaning(ErrorCode.E_TIMEOUT, "estimate"),

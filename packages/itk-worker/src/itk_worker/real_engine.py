@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from itk_schema import ModelInfo, SpeakerBoxes
 
+from .offers import Offers
 from .port import Synthesiser, VideoEngine
 from .synthesis import load_synthesiser
-from .weights import TINY_WARNING, find_checkpoint
+from .weights import TINY_WARNING, find_checkpoint, offers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ class Loaded:
 
     engine: VideoEngine
     synthesiser: Synthesiser | None = None  # None: jobs with text are refused
+    offers: Offers = field(factory=Offers)
     warnings: tuple[str, ...] = ()
 
 
@@ -51,11 +53,14 @@ def load_engine(settings: Settings, log: Log) -> Loaded:
         device=settings.device,
         dtype=settings.dtype,  # type: ignore[arg-type]  settings allow its words only
         attention=settings.attention,  # type: ignore[arg-type]
+        vram_budget_gib=settings.vram_budget_gib,
+        fp8=settings.fp8,  # type: ignore[arg-type]
     )
     engine = Engine.load(files, config)
     return Loaded(
         engine=RealEngine(engine, tiny=tiny),
         synthesiser=synthesiser,
+        offers=offers_of(files, settings, precision=engine.model_info.precision),
         warnings=(TINY_WARNING,) if tiny else (),
     )
 
@@ -103,7 +108,11 @@ def _request(order: Order) -> GenerationRequest:
         picture=(
             StillPicture(pixels=picture)
             if isinstance(picture, np.ndarray)
-            else MovingPicture(video=picture, end=order.parameters.video_end)
+            else MovingPicture(
+                video=picture,
+                end=order.parameters.video_end,
+                cuts_seconds=order.cuts_seconds,
+            )
         ),
         speeches=order.speeches,
         parameters=order.parameters,

@@ -1,6 +1,6 @@
 """Reads what the operator decides from the environment, once."""
 
-# ruff: noqa: RUF009  (_setting makes an attrs field; it is not a shared default)
+# ruff: noqa: RUF009  (variable makes an attrs field; it is not a shared default)
 
 from __future__ import annotations
 
@@ -10,10 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from attrs import field, frozen
+from attrs import frozen
+
+from .variables import (
+    LoraFile,
+    count,
+    loras,
+    one_of,
+    path,
+    paths,
+    positive,
+    seconds,
+    switch,
+    text,
+    url,
+    variable,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 
@@ -29,295 +44,252 @@ class SettingsError(ValueError):
         return "; ".join(self.problems)
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _path(value: str) -> Path:
-    path = Path(value).expanduser()
-    if not path.is_absolute():
-        message = f"an absolute path, got {value!r}"
-        raise ValueError(message)
-    return path
-
-
-def _paths(value: str) -> tuple[Path, ...]:
-    return tuple(_path(part) for part in value.split(os.pathsep) if part)
-
-
-def _seconds(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 10**7:
-        message = f"a positive number of seconds, got {value!r}"
-        raise ValueError(message)
-    return seconds
-
-
-def _count(value: str) -> int:
-    if not value.isascii() or not value.isdecimal() or len(value) > 15:
-        message = f"a whole number, got {value!r}"
-        raise ValueError(message)
-    return int(value)
-
-
-def _switch(value: str) -> bool:
-    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if value.lower() not in known:
-        message = f"true or false, got {value!r}"
-        raise ValueError(message)
-    return known[value.lower()]
-
-
-def _url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        message = f"a URL that begins with http:// or https://, got {value!r}"
-        raise ValueError(message)
-    return value
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        for word in words:
-            if value.lower() == word.lower():
-                return word
-        message = f"one of {', '.join(words)}, got {value!r}"
-        raise ValueError(message)
-
-    return parse
-
-
-def _setting(
-    *names: str,
-    parse: Callable[[str], Any],
-    group: str,
-    words: str,
-    default: Any = None,
-    secret: bool = False,
-) -> Any:
-    """One environment variable: its names (the first one wins), meaning and default."""
-    return field(
-        default=default,
-        repr=not secret,
-        metadata={"names": names, "parse": parse, "group": group, "help": words, "secret": secret},
-    )
-
-
 @frozen(kw_only=True)
 class Settings:
     """What the operator can decide about one worker."""
 
-    ckpt_dir: Path | None = _setting(
+    ckpt_dir: Path | None = variable(
         "CKPT_DIR",
-        parse=_path,
+        parse=path,
         group="Weights",
         words="Folder in the Wan2.1-I2V-14B-480P layout. When none of the weight folders is set, "
         "a tiny checkpoint with random weights is made, and every result says so.",
     )
-    infinitetalk_dir: Path | None = _setting(
+    infinitetalk_dir: Path | None = variable(
         "INFINITETALK_DIR",
-        parse=_path,
+        parse=path,
         group="Weights",
         words="One InfiniteTalk safetensors file, or the folder that holds `single/` and `multi/`.",
     )
-    wav2vec_dir: Path | None = _setting(
+    wav2vec_dir: Path | None = variable(
         "WAV2VEC_DIR",
-        parse=_path,
+        parse=path,
         group="Weights",
         words="Folder of the chinese-wav2vec2-base speech encoder.",
     )
-    quant_dir: Path | None = _setting(
-        "QUANT_DIR",
-        parse=_path,
+    adapter: str | None = variable(
+        "ITK_ADAPTER",
+        parse=one_of("single", "multi"),
         group="Weights",
-        words="One quantised InfiniteTalk safetensors file; it replaces the transformer.",
+        words="Which file of the folder INFINITETALK_DIR: `single` or `multi`. Unset: `single` "
+        "where it is there. Two speakers work with both; results made with `single` say so.",
     )
-    kokoro_dir: Path | None = _setting(
+    quant_dir: Path | None = variable(
+        "QUANT_DIR",
+        parse=path,
+        group="Weights",
+        words="One quantised InfiniteTalk safetensors file, or the folder that holds only that "
+        "one; it replaces the transformer. Jobs may name it: `quant` int8 or fp8 as the file is, "
+        "`quant_dir` as its path or file name.",
+    )
+    loras: tuple[LoraFile, ...] = variable(
+        "ITK_LORAS",
+        parse=loras,
+        group="Weights",
+        default=(),
+        words="LoRAs that are merged, all of them, when the weights are read: "
+        "`lightx2v=/loras/lightx2v.safetensors:1.0`, separated by commas; the scale may be left "
+        "out. A job that names LoRAs, or a preset with LoRAs (`fast-4`: lightx2v, `fast-8`: "
+        "fusionx), must name exactly these; one that names none is made with them and warned.",
+    )
+    kokoro_dir: Path | None = variable(
         "KOKORO_DIR",
-        parse=_path,
+        parse=path,
         group="Weights",
         words="Folder with Kokoro's ONNX model and voices, which speak `tts_audio`; it needs the "
         "extra `itk-worker[tts]`. Unset: jobs with text are refused.",
     )
-    model_cache: Path | None = _setting(
+    model_cache: Path | None = variable(
         "MODEL_CACHE",
-        parse=_path,
+        parse=path,
         group="Weights",
         words="Folder for what the worker makes and may keep between starts; "
         "default `$XDG_CACHE_HOME/itk` or `~/.cache/itk`.",
     )
 
-    device: str = _setting(
+    device: str = variable(
         "ITK_DEVICE",
-        parse=_text,
+        parse=text,
         group="Engine",
         default="auto",
         words="`auto`, `cpu`, `cuda` or `cuda:1`.",
     )
-    dtype: str = _setting(
+    dtype: str = variable(
         "ITK_DTYPE",
-        parse=_one_of("auto", "float32", "bfloat16"),
+        parse=one_of("auto", "float32", "bfloat16"),
         group="Engine",
         default="auto",
         words="`auto` is bfloat16 on CUDA and float32 on the CPU.",
     )
-    attention: str = _setting(
+    attention: str = variable(
         "ITK_ATTENTION",
-        parse=_one_of("auto", "sdpa", "cudnn", "flash4"),
+        parse=one_of("auto", "sdpa", "cudnn", "flash4"),
         group="Engine",
         default="auto",
         words="Attention backend: `auto`, `sdpa`, `cudnn`, `flash4`.",
     )
+    vram_budget_gib: float | None = variable(
+        "ITK_VRAM_BUDGET_GIB",
+        parse=positive,
+        group="Engine",
+        words="Most GPU memory that the engine takes, in GiB. Unset: all that is free.",
+    )
+    fp8: str = variable(
+        "ITK_FP8",
+        parse=one_of("never", "when_needed", "always"),
+        group="Engine",
+        default="never",
+        words="Quantise the transformer to fp8 at load: `never`, `always`, or `when_needed`, where "
+        "it would not fit otherwise. It changes the picture a little.",
+    )
 
-    tts: str = _setting(
+    tts: str = variable(
         "ITK_TTS",
-        parse=_one_of("auto", "kokoro", "espeak", "off"),
+        parse=one_of("auto", "kokoro", "espeak", "off"),
         group="Engine",
         default="auto",
         words="Who speaks `tts_audio`: `auto` is Kokoro where KOKORO_DIR is set; `espeak` is "
         "espeak-ng, a stand-in without weights that sounds like a machine; `kokoro`, `off`.",
     )
 
-    max_video_seconds: float | None = _setting(
+    max_video_seconds: float | None = variable(
         "MAX_VIDEO_SECONDS",
-        parse=_seconds,
+        parse=seconds,
         group="Limits",
         words="Jobs whose video would be longer are refused. Unset: no bound.",
     )
-    execution_timeout_seconds: float | None = _setting(
+    execution_timeout_seconds: float | None = variable(
         "EXECUTION_TIMEOUT_SECONDS",
-        parse=_seconds,
+        parse=seconds,
         group="Limits",
         words="The endpoint's execution timeout. A worker is not told it, so repeat it here; "
         "the smaller of this and the job's `deadline_seconds` counts. Unset: only the job's.",
     )
-    output_limit_bytes: int = _setting(
+    output_limit_bytes: int = variable(
         "ITK_OUTPUT_LIMIT_BYTES",
-        parse=_count,
+        parse=count,
         group="Limits",
         default=9_500_000,
         words="Largest result, as JSON, that the worker hands to Runpod, which drops what is over "
         "10 MB. An inline video that would not fit is an error.",
     )
-    min_free_bytes: int = _setting(
+    min_free_bytes: int = variable(
         "ITK_MIN_FREE_BYTES",
-        parse=_count,
+        parse=count,
         group="Limits",
         default=500_000_000,
         words="Free space that the temporary folder must have before the worker takes jobs.",
     )
 
-    temp_dir: Path | None = _setting(
+    temp_dir: Path | None = variable(
         "ITK_TEMP_DIR",
-        parse=_path,
+        parse=path,
         group="Files",
         words="Where each job's temporary folder is made. Unset: the system's.",
     )
-    volume_dir: Path = _setting(
+    volume_dir: Path = variable(
         "ITK_VOLUME_DIR",
-        parse=_path,
+        parse=path,
         group="Files",
         default=Path("/runpod-volume"),
         words="The network volume: jobs may read files below it, `store: volume` writes to it.",
     )
-    volume_url: str | None = _setting(
+    volume_url: str | None = variable(
         "ITK_VOLUME_URL",
-        parse=_url,
+        parse=url,
         group="Files",
         words="Where a reverse proxy serves the volume; results then carry URLs. "
         "Unset: they carry path and key.",
     )
-    input_roots: tuple[Path, ...] = _setting(
+    input_roots: tuple[Path, ...] = variable(
         "ITK_INPUT_ROOTS",
-        parse=_paths,
+        parse=paths,
         group="Files",
         default=(),
         words="More folders from which jobs may name files, separated by colons.",
     )
-    allow_private_urls: bool = _setting(
+    allow_private_urls: bool = variable(
         "ITK_ALLOW_PRIVATE_URLS",
-        parse=_switch,
+        parse=switch,
         group="Files",
         default=False,
         words="Let jobs name URLs inside the private network. For a local endpoint only.",
     )
 
-    s3_endpoint: str | None = _setting(
+    s3_endpoint: str | None = variable(
         "S3_ENDPOINT",
         "BUCKET_ENDPOINT_URL",
-        parse=_url,
+        parse=url,
         group="Object storage",
         words="Base address of the S3-compatible storage, without the bucket.",
     )
-    s3_region: str | None = _setting(
-        "S3_REGION", parse=_text, group="Object storage", words="Region of the bucket."
+    s3_region: str | None = variable(
+        "S3_REGION", parse=text, group="Object storage", words="Region of the bucket."
     )
-    s3_access_key: str | None = _setting(
+    s3_access_key: str | None = variable(
         "S3_ACCESS_KEY",
         "BUCKET_ACCESS_KEY_ID",
-        parse=_text,
+        parse=text,
         group="Object storage",
         secret=True,
         words="Access key id.",
     )
-    s3_secret_key: str | None = _setting(
+    s3_secret_key: str | None = variable(
         "S3_SECRET_KEY",
         "BUCKET_SECRET_ACCESS_KEY",
-        parse=_text,
+        parse=text,
         group="Object storage",
         secret=True,
         words="Secret access key.",
     )
-    s3_bucket: str | None = _setting(
-        "S3_BUCKET", parse=_text, group="Object storage", words="Name of the bucket."
+    s3_bucket: str | None = variable(
+        "S3_BUCKET", parse=text, group="Object storage", words="Name of the bucket."
     )
-    s3_public_base: str | None = _setting(
+    s3_public_base: str | None = variable(
         "S3_PUBLIC_BASE",
-        parse=_url,
+        parse=url,
         group="Object storage",
         words="Public address of the bucket, if it has one; results then carry plain URLs.",
     )
 
-    log_level: str = _setting(
+    log_level: str = variable(
         "ITK_LOG_LEVEL",
-        parse=_one_of(*LOG_LEVELS),
+        parse=one_of(*LOG_LEVELS),
         group="Log",
         default="INFO",
         words="`DEBUG`, `INFO`, `WARN` or `ERROR`.",
     )
-    runpod_log_level: str = _setting(
+    runpod_log_level: str = variable(
         "RUNPOD_LOG_LEVEL",
         "RUNPOD_DEBUG_LEVEL",
-        parse=_text,
+        parse=text,
         group="Log",
         default="WARN",
         words="What Runpod's own loop logs. Its default, DEBUG, logs whole results with their "
         "signed URLs, so the worker sets WARN unless told.",
     )
-    parent_pid: int | None = _setting(
+    parent_pid: int | None = variable(
         "ITK_PARENT_PID",
-        parse=_count,
+        parse=count,
         group="Process",
         words="Set by the local endpoint: the worker ends when this process is gone.",
     )
-    home_cache: Path | None = _setting(
+    home_cache: Path | None = variable(
         "XDG_CACHE_HOME",
-        parse=_path,
+        parse=path,
         group="Process",
         words="The user's cache folder; unset: `~/.cache`.",
     )
-    api_key: str | None = _setting(
+    api_key: str | None = variable(
         "RUNPOD_AI_API_KEY",
-        parse=_text,
+        parse=text,
         group="Process",
         secret=True,
         words="Set by Runpod: what the worker shows to fetch jobs. Redacted from every log.",
     )
-    post_output: str | None = _setting(
+    post_output: str | None = variable(
         "RUNPOD_WEBHOOK_POST_OUTPUT",
-        parse=_text,
+        parse=text,
         group="Process",
         words="Set by Runpod: where results and progress go. Unset: progress is only logged.",
     )

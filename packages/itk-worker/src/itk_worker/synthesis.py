@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .inputs import Heard, require_enough, silent_speeches
+from .inputs import Heard, require_enough, silent_speeches, wanted_part
 from .weights import WeightsError
 
 if TYPE_CHECKING:
@@ -66,12 +66,11 @@ def say_aloud(
 
     assert synthesiser is not None  # noqa: S101  require_available saw to it
     assert job.tts_audio is not None  # noqa: S101  parse_input: one of the two
-    path = f"{path}.tts_audio"
-    spoken = speak(job.tts_audio, synthesiser, check=check, path=path)
-    start, end = parameters.speech_start_seconds, parameters.speech_end_seconds
-    require_enough(spoken.track.duration_seconds, parameters, path=path)
+    spoken = speak(job.tts_audio, synthesiser, check=check, path=f"{path}.tts_audio")
+    require_enough(spoken.track.duration_seconds, path=f"{path}.tts_audio")
+    start, end, cut = wanted_part(spoken.track.duration_seconds, parameters, path=path)
     speeches = tuple(speech.cut(start, end) for speech in spoken.speeches)
-    warnings = silent_speeches(speeches, field="tts_audio: person")
+    warnings = (*cut, *silent_speeches(speeches, field="tts_audio: person"))
     if synthesiser.name == "espeak-ng":
         warnings = (*warnings, STAND_IN_WARNING)
     if job.audio_type == "add":

@@ -10,14 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, evolve
+
+from .offers import Offers
 
 if TYPE_CHECKING:
-    from itk_engine import CheckpointFiles
+    from itk_engine import CheckpointFiles, Lora
 
     from .settings import Settings
 
 ADAPTER_NAME = "infinitetalk.safetensors"
+ADAPTER_KINDS = ("single", "multi")
 _SHAPES_THE_CHECKPOINT = {"tiny.py", "weights", "model", "vae", "conditioning"}
 TINY_WARNING = (
     "made with the tiny checkpoint, whose weights are random: the picture is noise. "
@@ -41,17 +44,50 @@ def find_checkpoint(settings: Settings) -> tuple[CheckpointFiles, bool]:
     Raises:
         WeightsError: a variable is missing beside others, or names nothing that exists.
     """
+    loras = _loras(settings)
     if settings.no_weights:
-        return _tiny(settings.cache), True
+        return evolve(_tiny(settings.cache), loras=loras), True
     from itk_engine import CheckpointFiles
 
     files = CheckpointFiles(
         base=_folder("CKPT_DIR", settings.ckpt_dir),
-        adapter=_adapter(settings.infinitetalk_dir),
+        adapter=_adapter(settings.infinitetalk_dir, settings.adapter),
         wav2vec=_folder("WAV2VEC_DIR", settings.wav2vec_dir),
         quantised=_quantised(settings.quant_dir),
+        loras=loras,
     )
     return files, False
+
+
+def offers_of(files: CheckpointFiles, settings: Settings, *, precision: str) -> Offers:
+    """What jobs may name of these files, read as `precision`."""
+    kind = "" if files.adapter is None else files.adapter.parent.name
+    quant = precision if files.quantised is not None else None
+    if settings.fp8 == "always":
+        quant = "fp8"
+    names: tuple[str, ...] = ()
+    if files.quantised is not None:
+        told = (files.quantised, settings.quant_dir or files.quantised)
+        names = tuple(dict.fromkeys(word for path in told for word in (path.name, str(path))))
+    return Offers(
+        loras=tuple(lora.name for lora in settings.loras),
+        quant=quant,
+        quant_names=names,
+        adapter=kind if kind in ADAPTER_KINDS else "",
+    )
+
+
+def _loras(settings: Settings) -> tuple[Lora, ...]:
+    from itk_engine import Lora
+
+    if settings.loras and settings.quant_dir is not None:
+        message = "ITK_LORAS and QUANT_DIR are both set; a quantised file cannot take a LoRA"
+        raise WeightsError(message)
+    for lora in settings.loras:
+        if not lora.path.is_file():
+            message = f"ITK_LORAS names {lora.name} as {lora.path}, and there is no such file"
+            raise WeightsError(message)
+    return tuple(Lora(path=lora.path, scale=lora.scale) for lora in settings.loras)
 
 
 def _folder(name: str, path: Path | None) -> Path:
@@ -64,13 +100,18 @@ def _folder(name: str, path: Path | None) -> Path:
     return path
 
 
-def _adapter(path: Path | None) -> Path | None:
-    if path is None:
-        return None
-    for candidate in (path, path / "single" / ADAPTER_NAME, path / ADAPTER_NAME):
+def _adapter(path: Path | None, wanted: str | None) -> Path | None:
+    """The file itself, or the one that is wanted of a folder; single where that is open."""
+    if path is None or path.is_file():
+        return path
+    kinds = ADAPTER_KINDS if wanted is None else (wanted,)
+    candidates = [path / kind / ADAPTER_NAME for kind in kinds]
+    if wanted in {None, path.name}:
+        candidates.append(path / ADAPTER_NAME)
+    for candidate in candidates:
         if candidate.is_file():
             return candidate
-    message = f"INFINITETALK_DIR is {path}, and there is no {path / 'single' / ADAPTER_NAME}"
+    message = f"INFINITETALK_DIR is {path}, and there is no {candidates[0]}"
     raise WeightsError(message)
 
 
@@ -113,12 +154,6 @@ def _recipe(engine: Path) -> str:
     """What the checkpoint depends on: the engine's version and, while developing, its code."""
     digest = hashlib.sha256(version("itk-engine").encode())
     for source in sorted(engine.rglob("*.py")):
-        if source.relative_to(engine).parts[0] in {
-            "tiny.py",
-            "weights",
-            "model",
-            "vae",
-            "config.py",
-        }:
+        if source.relative_to(engine).parts[0] in _SHAPES_THE_CHECKPOINT:
             digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
