@@ -1,5 +1,7 @@
 """Makes clips of drawn people who speak, blink and sway, and tells where their mouths are."""
 
+# ruff: noqa: PLR0917
+
 from __future__ import annotations
 
 import math
@@ -142,7 +144,9 @@ def dead_leaves(seeds: list[int], height: int, width: int, device: Any) -> Tenso
         cx, cy, size, *_ = (u[:, i, j, None, None] for j in range(7))
         radius = 0.03 / (1.02 - size) ** 0.7
         cover = ((radius - torch.hypot(x - cx * width / height, y - cy)) * height).clamp(0, 1)
-        colour = (0.4 * u[:, i, 3:6, None, None] + 0.6 * tone * (0.4 + u[:, i, 4:5, None, None])).expand_as(out)
+        colour = (
+            0.4 * u[:, i, 3:6, None, None] + 0.6 * tone * (0.4 + u[:, i, 4:5, None, None])
+        ).expand_as(out)
         shade = 1 + 0.5 * (u[:, i, 6, None, None] - 0.5) * ((y - cy) / radius).clamp(-1, 1)
         out = torch.lerp(out, colour * shade[:, None], cover[:, None])
     return out.clamp(0, 1)
@@ -187,7 +191,7 @@ def _moves(still: faces.Pose, u: Tensor, opening: Tensor, spread: Tensor, kind: 
 
     blink = torch.zeros_like(opening)
     for j in range(3):
-        when = 0.35 + (f / FPS - 0.5) * u[:, 40 + j, None]
+        when = 0.35 + max(0.0, f / FPS - 0.5) * u[:, 40 + j, None]
         used = (u[:, 44 + j, None] < 0.55).float()
         blink = torch.maximum(blink, used * torch.exp(-(((t - when) / 0.085) ** 4)))
     fade = torch.exp(-torch.arange(f)[None] / 1.3) if kind == "first" else torch.zeros_like(t)

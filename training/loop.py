@@ -1,15 +1,17 @@
-"""What every training command shares: the clock, the optimiser, the average, the files, the curve."""
+"""What every training command shares: clock, optimiser, average, files and curve."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Tensor = torch.Tensor
 
@@ -66,26 +68,26 @@ class Optimiser:
         self.steps += 1
         grads = [p.grad for p in self.named.values() if p.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))  # noqa: SLF001
-        torch._foreach_mul_(grads, (clip / norm.clamp(min=clip)).nan_to_num(0.0))  # noqa: SLF001
+        torch._foreach_mul_(grads, (clip / norm.clamp(min=clip)).nan_to_num(0.0))
         for names in self.shapes.values():
             self._orthogonal_step(names, muon)
         names = [n for n, p in self.others.items() if p.grad is not None]
         grads = [self.others[n].grad for n in names]
         first = [self.momentum[n] for n in names]
         second = [self.square[n] for n in names]
-        torch._foreach_lerp_(first, grads, 0.1)  # noqa: SLF001
-        torch._foreach_mul_(second, 0.98)  # noqa: SLF001
-        torch._foreach_addcmul_(second, grads, grads, 0.02)  # noqa: SLF001
+        torch._foreach_lerp_(first, grads, 0.1)
+        torch._foreach_mul_(second, 0.98)
+        torch._foreach_addcmul_(second, grads, grads, 0.02)
         fix1, fix2 = 1 - 0.9**self.steps, 1 - 0.98**self.steps
         scale = torch._foreach_div(second, fix2)  # noqa: SLF001
-        torch._foreach_sqrt_(scale)  # noqa: SLF001
-        torch._foreach_add_(scale, 1e-8)  # noqa: SLF001
+        torch._foreach_sqrt_(scale)
+        torch._foreach_add_(scale, 1e-8)
         weights = [self.others[n] for n in names]
-        torch._foreach_addcdiv_(weights, first, scale, -adam / fix1)  # noqa: SLF001
+        torch._foreach_addcdiv_(weights, first, scale, -adam / fix1)
         for p in self.named.values():
             p.grad = None
         rate = 1 - min(average, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(list(self.average.values()), list(self.named.values()), rate)  # noqa: SLF001
+        torch._foreach_lerp_(list(self.average.values()), list(self.named.values()), rate)
         return norm
 
     def _orthogonal_step(self, names: list[str], rate: float) -> None:
@@ -94,14 +96,14 @@ class Optimiser:
             return
         grads = [self.matrices[n].grad for n in names]
         momentum = [self.momentum[n] for n in names]
-        torch._foreach_lerp_(momentum, grads, 0.05)  # noqa: SLF001
+        torch._foreach_lerp_(momentum, grads, 0.05)
         ahead = torch._foreach_lerp(grads, momentum, 0.95)  # noqa: SLF001
         x = torch.stack([g.flatten(1) for g in ahead])
         rows, columns = x.shape[1:]
         x = _orthogonal(x) * (0.2 * max(rows, columns) ** 0.5 * rate)
         weights = [self.matrices[n] for n in names]
-        torch._foreach_mul_(weights, 1 - rate * self.decay)  # noqa: SLF001
-        torch._foreach_sub_(  # noqa: SLF001
+        torch._foreach_mul_(weights, 1 - rate * self.decay)
+        torch._foreach_sub_(
             weights, [u.view_as(w) for u, w in zip(x.unbind(0), weights, strict=True)]
         )
 
@@ -196,9 +198,14 @@ class Curve:
             values = [row[key] for row in self.rows if key in row and math.isfinite(row[key])]
             top = 30 + 150 * k
             low, high = min(values, default=0), max(values, default=1)
-            pen.text((8, top - 14), f"{key}: last {values[-1]:.4g}, {low:.4g} to {high:.4g}", "black")
+            pen.text(
+                (8, top - 14), f"{key}: last {values[-1]:.4g}, {low:.4g} to {high:.4g}", "black"
+            )
             points = [
-                (10 + 680 * i / max(1, len(values) - 1), top + 125 - 120 * (v - low) / (high - low + 1e-12))
+                (
+                    10 + 680 * i / max(1, len(values) - 1),
+                    top + 125 - 120 * (v - low) / (high - low + 1e-12),
+                )
                 for i, v in enumerate(values)
             ]
             if len(points) > 1:

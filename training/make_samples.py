@@ -5,7 +5,6 @@
 Needs espeak-ng for the speeches; the files are committed, so nobody else does.
 """
 
-
 from __future__ import annotations
 
 import subprocess
@@ -134,8 +133,15 @@ def _warm(height: int, width: int) -> torch.Tensor:
     top, low = torch.tensor([0.98, 0.90, 0.78]), torch.tensor([0.86, 0.66, 0.56])
     ramp = (0.15 + 0.75 * y + 0.10 * x).clamp(0, 1)
     out = top[:, None, None] * (1 - ramp) + low[:, None, None] * ramp
-    for cx, cy, r, a in [(0.13, 0.2, 0.11, 0.35), (0.9, 0.15, 0.16, 0.3), (0.82, 0.6, 0.08, 0.25),
-                         (1.35, 0.3, 0.14, 0.3), (1.8, 0.2, 0.12, 0.3), (0.1, 0.65, 0.06, 0.3)]:  # fmt: skip
+    discs = (
+        (0.13, 0.2, 0.11, 0.35),
+        (0.9, 0.15, 0.16, 0.3),
+        (0.82, 0.6, 0.08, 0.25),
+        (1.35, 0.3, 0.14, 0.3),
+        (1.8, 0.2, 0.12, 0.3),
+        (0.1, 0.65, 0.06, 0.3),
+    )
+    for cx, cy, r, a in discs:
         disc = torch.sigmoid((r - torch.hypot(x - cx, y - cy)) / 0.03) * a
         out = out + (1 - out) * disc
     return out[None]

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional as F  # noqa: N812  the name that everybody knows
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Tensor = torch.Tensor
 
@@ -73,11 +75,12 @@ class Corpus:
     starts: list[int]
 
     @classmethod
-    def load(cls, path: Path, device: Any = "cpu") -> Corpus:
-        """Read an .ogg with its .json index."""
+    def load(cls, path: Path, device: Any = "cpu", minutes: float | None = None) -> Corpus:
+        """Read an .ogg with its .json index, all of it or so many minutes."""
         import soundfile
 
-        samples, rate = soundfile.read(path, dtype="float32")
+        frames = -1 if minutes is None else round(minutes * 60 * RATE)
+        samples, rate = soundfile.read(path, dtype="float32", frames=frames)
         assert rate == RATE
         index = json.loads(path.with_suffix(".json").read_text())
         return cls(
@@ -92,10 +95,10 @@ class Corpus:
         speed = 0.87 + 0.33 * _uniform(count, chance)
         need = math.ceil(size * 1.2) + 2
         starts = (_uniform(count, chance) * (len(self.samples) - need)).long()
-        place = torch.arange(size) * speed[:, None]
+        place = torch.arange(size, device=device) * speed[:, None].to(device)
         low = place.long()
-        part = (place - low).to(device)
-        at = (starts[:, None] + low).to(device)
+        part = place - low
+        at = starts[:, None].to(device) + low
         wave = self.samples[at] * (1 - part) + self.samples[at + 1] * part
         return _level(wave * _pauses(count, size, chance).to(device))
 
@@ -119,11 +122,13 @@ def _noise(like: Tensor, corpus: Corpus, chance: torch.Generator) -> Tensor:
     """Noise of unit power: white, pink, brown, hum, a chord, or a distant crowd."""
     count, size = like.shape
     device = like.device
-    white = torch.randn(count, size, generator=chance).to(device)
+    white = torch.randn(count, size, generator=chance, device=chance.device).to(device)
     kind = (_uniform(count, chance) * 6).long()
     spectrum = torch.fft.rfft(white)
     hertz = torch.arange(spectrum.shape[1], device=device).clamp(min=8)
-    slope = torch.tensor([0.0, 0.5, 1.0, 1.0, 0.0, 0.0])[kind].to(device)[:, None]
+    slope = torch.tensor([0.0, 0.5, 1.0, 1.0, 0.0, 0.0], device=kind.device)[kind].to(device)[
+        :, None
+    ]
     noise = torch.fft.irfft(spectrum * hertz ** (-slope), n=size)
     time = torch.arange(size, device=device) / RATE
     hum, chord = torch.zeros_like(noise), torch.zeros_like(noise)
@@ -148,17 +153,16 @@ def _noise(like: Tensor, corpus: Corpus, chance: torch.Generator) -> Tensor:
 def _colour(wave: Tensor, chance: torch.Generator) -> Tensor:
     """Each wave through its own five-tap filter: rooms, microphones, distance."""
     count = wave.shape[0]
-    taps = torch.zeros(count, 1, 5)
+    taps = torch.zeros(count, 1, 5, device=chance.device)
     taps[:, 0, 2] = 1
-    taps = taps + 0.28 * (2 * torch.rand(count, 1, 5, generator=chance) - 1)
-    filtered = F.conv1d(wave[None], taps.to(wave), padding=2, groups=count)[0]
-    return filtered
+    taps = taps + 0.28 * (2 * torch.rand(count, 1, 5, generator=chance, device=chance.device) - 1)
+    return F.conv1d(wave[None], taps.to(wave), padding=2, groups=count)[0]
 
 
 def _pauses(count: int, size: int, chance: torch.Generator) -> Tensor:
     """1 where speech is kept, 0 in up to three pauses, with soft edges."""
-    time = torch.arange(size) / RATE
-    keep = torch.ones(count, size)
+    time = torch.arange(size, device=chance.device) / RATE
+    keep = torch.ones(count, size, device=chance.device)
     seconds = size / RATE
     for _ in range(max(1, round(seconds / 3))):
         centre = _uniform(count, chance)[:, None] * seconds
@@ -200,4 +204,4 @@ def _centres(values: Tensor, frames: int) -> Tensor:
 
 
 def _uniform(count: int, chance: torch.Generator) -> Tensor:
-    return torch.rand(count, generator=chance)
+    return torch.rand(count, generator=chance, device=chance.device)

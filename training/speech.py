@@ -58,9 +58,10 @@ def main() -> None:
     corpus = sounds.Corpus.load(given.speech / "train.ogg", device)
     curve = loop.Curve(given.state / "speech-curve")
     clock = loop.Clock(given.seconds)
-    chance = torch.Generator().manual_seed(optimiser.steps + 9)
+    chance = torch.Generator(device).manual_seed(optimiser.steps + 9)
+    lengths = torch.Generator().manual_seed(optimiser.steps + 10)
     while clock.share < 1:
-        seconds, count = LENGTHS[int(torch.randint(len(LENGTHS), (), generator=chance))]
+        seconds, count = LENGTHS[int(torch.randint(len(LENGTHS), (), generator=lengths))]
         count = max(2, round(count * given.small))
         clean, heard = corpus.draw(count, seconds, chance)
         error = model.error(clean, sounds.normalise(heard), int(seconds * sounds.FPS))
@@ -71,7 +72,8 @@ def main() -> None:
             curve.add(step=optimiser.steps, seconds=clock.spent, error=float(error))
     loop.save(given.state, "speech", optimiser.state())
     model.load_state_dict(loop.averaged(model, optimiser))
-    torch.save(model.state_dict(), given.state / "speech-average.pt")
+    state = {n: t.half().cpu() for n, t in model.state_dict().items()}
+    torch.save(state, given.state / "speech-average.pt")
     facts = measure(model, given.speech, device)
     print("held-out voices", json.dumps(facts), flush=True)
     (given.state / "speech-facts.json").write_text(json.dumps(facts))
@@ -106,7 +108,7 @@ class Listener(nn.Module):
 def measure(model: Listener, folder: Path, device: torch.device) -> dict[str, float]:
     """How well the last layer hears held-out voices, silence and faint noise."""
     corpus = sounds.Corpus.load(folder / "held_out.ogg", device)
-    chance = torch.Generator().manual_seed(21)
+    chance = torch.Generator(device).manual_seed(21)
     facts: dict[str, float] = {}
     for seconds in (3.3, 12.0):
         frames = int(seconds * sounds.FPS)
@@ -121,7 +123,7 @@ def measure(model: Listener, folder: Path, device: torch.device) -> dict[str, fl
         facts[f"spread_{seconds:g}s"] = meter.correlation(guess[..., 1].flatten(), spread.flatten())
     frames = 82
     silence = torch.zeros(1, 16000 * 3 + 4800, device=device)
-    noise = torch.randn(8, silence.shape[1], generator=chance).to(device)
+    noise = torch.randn(8, silence.shape[1], generator=chance, device=device)
     facts["silence"] = float(model(silence, frames)[..., -1, 0].max())
     facts["noise"] = float(model(sounds.normalise(noise), frames)[..., -1, 0].quantile(0.95))
     return facts

@@ -1,13 +1,19 @@
 """Trains the small transformer by flow matching on clips that are encoded beforehand.
 
-    python training/transformer.py --state FOLDER [--seconds 420] [--resume]
+    python training/transformer.py --state FOLDER [--seconds 420] [--resume] [--span 0.0 0.5]
 
-Needs vae-average.pt and speech-average.pt in the folder. A latent x0 and noise n give
+Needs vae-average.pt and speech-average.pt in the folder. With --resume it goes on from
+transformer-average.pt (and transformer-momentum.pt), on fresh clips if --first-seed says so;
+--span is the part of the learning rate's schedule that this stage covers.
+
+A latent x0 and noise n give
 x = (1 - s) x0 + s n; the model predicts n - x0. What the pipeline pins is pinned here too: the
 portrait's latent in first chunks, motion latents (re-encoded and disturbed) in later ones.
 Speech is dropped in one batch of ten. Where two people speak, a second loss teaches the
 self-attention which of them a token belongs to, because the speech is routed by that.
 """
+
+# ruff: noqa: PLR0913, PLR0917
 
 from __future__ import annotations
 
@@ -16,6 +22,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +40,7 @@ from itk_engine.conditioning.clip import VisionConfig, VisionEncoder
 from itk_engine.conditioning.regions import halves
 from itk_engine.model import DiT, DiTConfig
 from itk_engine.model import attention as attention_layers
+from itk_engine.model import block as block_layers
 from itk_engine.ops.speaker_map import speaker_map
 from itk_engine.sampling.schedule import timesteps
 from itk_engine.vae import VAE
@@ -58,13 +66,14 @@ VISION = VisionConfig(dim=32, out_dim=16, num_heads=2, num_layers=3, mlp_ratio=2
 VISION_SEED = 41
 FRAMES, LATENTS = 81, 21
 MARGIN = 2
+GROUP = 16  # clips that are drawn and encoded together
 PLAIN = ("patch_embedding", "head", "time_", "text_embedding", "img_emb", "audio_proj.proj3")
 # (size, people, clips, share of the steps, batch)
 POOLS = (
-    ((128, 128), 1, 4000, 0.60, 48),
-    ((96, 176), 2, 1600, 0.26, 48),
-    ((144, 112), 1, 400, 0.07, 48),
-    ((112, 144), 1, 400, 0.07, 48),
+    ((128, 128), 1, 6000, 0.58, 48),
+    ((96, 176), 2, 3000, 0.28, 48),
+    ((144, 112), 1, 800, 0.07, 48),
+    ((112, 144), 1, 800, 0.07, 48),
 )
 
 
@@ -76,7 +85,8 @@ def main() -> None:
     ask.add_argument("--seconds", type=float, default=420)
     ask.add_argument("--resume", action="store_true")
     ask.add_argument("--small", type=float, default=1.0)
-    ask.add_argument("--compile", action="store_true")
+    ask.add_argument("--minutes", type=float, default=60, help="how much of the speech to use")
+    ask.add_argument("--prepare", type=float, default=75, help="seconds to draw and encode clips")
     ask.add_argument("--first-seed", type=int, default=100_000)
     ask.add_argument("--span", type=float, nargs=2, default=(0.0, 1.0), help="part of the schedule")
     ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -94,15 +104,11 @@ def train(given: argparse.Namespace) -> None:
     quiet_start(model)
     listen(model)
     optimiser = loop.Optimiser(model, plain=PLAIN)
-    state = loop.load(given.state, "transformer") if given.resume else None
-    if state:
-        optimiser.resume(state)
-    pools = prepare(given, parts, device)
+    known = go_on(given.state, model, optimiser, parts) if given.resume else False
+    pools = prepare(given, parts, device, known=known)
     print(f"pools ready after {clock.spent:.1f} s", flush=True)
-    if given.compile:
-        torch._dynamo.config.recompile_limit = 64  # noqa: SLF001
-        for block in model.blocks:
-            block.forward = torch.compile(block.forward, dynamic=False)
+    if device.type == "cuda":
+        fuse()
     curve = loop.Curve(given.state / "transformer-curve")
     chance = torch.Generator().manual_seed(optimiser.steps + 17)
     sums, count = torch.zeros(4, device=device), 0
@@ -127,8 +133,57 @@ def train(given: argparse.Namespace) -> None:
                       route=mean[2], norm=mean[3], steps_a_second=count / (now - last))  # fmt: skip
             sums.zero_()
             count, last = 0, now
-    finish(model, optimiser, parts, pools, given)
+    finish(model, optimiser, parts, given)
     curve.write()
+
+
+def fuse() -> None:
+    """Let training run the small operations of a block as fused kernels."""
+    torch._dynamo.config.recompile_limit = 64  # noqa: SLF001
+    layer_norm = nn.functional.layer_norm
+
+    def modulate(
+        x: Tensor, shift: Tensor, scale: Tensor, *, eps: float, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        return (layer_norm(x.float(), (x.shape[-1],), eps=eps) * (1 + scale) + shift).to(dtype)
+
+    def add_gated(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+        return (x + update * gate).to(x.dtype)
+
+    def turn(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, heads: int, eps: float) -> Tensor:
+        x32 = x.float()
+        y = x32 * torch.rsqrt(x32.square().mean(dim=-1, keepdim=True) + eps) * weight
+        even, odd = y.unflatten(-1, (heads, -1, 2)).unbind(-1)
+        cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+        turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+        return turned.flatten(-2).to(x.dtype)
+
+    fast_turn = torch.compile(turn, dynamic=True)
+
+    def rotated(self: Any, x: Tensor, rotation: Any, *, heads: int) -> Tensor:
+        return fast_turn(x, self.weight, rotation[0], rotation[1], heads, self.eps)
+
+    block_layers.modulate = torch.compile(modulate, dynamic=True)
+    block_layers.add_gated = torch.compile(add_gated, dynamic=True)
+    attention_layers.RMSNorm.rotated = rotated
+
+
+@torch.no_grad()
+def go_on(folder: Path, model: DiT, optimiser: loop.Optimiser, parts: Parts) -> bool:
+    """Take up averaged weights, momentum and latent statistics where an earlier stage left them."""
+    if not (folder / "transformer-average.pt").exists():
+        return False
+    stored = torch.load(folder / "transformer-average.pt", map_location="cpu", weights_only=True)
+    model.load_state_dict({n: t.float() for n, t in stored["weights"].items()})
+    for name, value in optimiser.average.items():
+        value.copy_(model.get_parameter(name))
+    if (folder / "transformer-momentum.pt").exists():
+        momentum = torch.load(folder / "transformer-momentum.pt", weights_only=True)
+        for name, value in optimiser.momentum.items():
+            value.copy_(momentum[name])
+    parts.mean.copy_(stored["mean"])
+    parts.std.copy_(stored["std"])
+    return True
 
 
 def quiet_start(model: DiT) -> None:
@@ -155,7 +210,7 @@ class Parts:
     def load(cls, folder: Path, device: torch.device) -> Parts:
         """Read the averaged weights of the other stages."""
         vae = VAE(vae_training.CONFIG)
-        vae_training.quick(vae, compiled=False)
+        vae_training.quick(vae, compiled=device.type == "cuda")
         vae.load_state_dict(_read(folder / "vae-average.pt"))
         listener = speech.Listener()
         listener.load_state_dict(_read(folder / "speech-average.pt"))
@@ -200,23 +255,29 @@ class Pool:
 
 
 @torch.no_grad()
-def prepare(given: argparse.Namespace, parts: Parts, device: torch.device) -> list[Pool]:
-    """Draw, hear and encode every clip; the latent statistics come from the first pool."""
-    corpus = sounds.Corpus.load(given.speech / "train.ogg", device)
+def prepare(
+    given: argparse.Namespace, parts: Parts, device: torch.device, *, known: bool
+) -> list[Pool]:
+    """Draw, hear and encode every clip; the first pool gives latent statistics unless known."""
+    corpus = sounds.Corpus.load(given.speech / "train.ogg", device, minutes=given.minutes)
     pools, seed = [], given.first_seed
-    for size, people, count, _, batch in POOLS:
-        count = max(2, math.ceil(count * given.small))
-        chance = torch.Generator().manual_seed(seed)
+    for size, people, most, weight, batch in POOLS:
+        count = max(2, math.ceil(most * given.small))
+        chances = torch.Generator(device).manual_seed(seed), torch.Generator().manual_seed(seed)
         rows = []
-        for start in range(0, count, 8):
+        clock = loop.Clock(given.prepare * weight)
+        for start in range(0, count, GROUP):
             seeds = [
                 tuple(seed + start * people + people * i + p for p in range(people))
-                for i in range(min(8, count - start))
+                for i in range(min(GROUP, count - start))
             ]
-            kind: clips.Kind = "first" if (start // 8) % 2 else "later"
-            rows.append(_encode(corpus, parts, seeds, size, kind, chance))
+            kind: clips.Kind = "first" if (start // GROUP) % 2 else "later"
+            rows.append(_encode(corpus, parts, seeds, size, kind, chances))
+            if clock.spent > clock.seconds and len(rows) > 1:
+                break
+        print(size, people, "clips", sum(len(row["later"]) for row in rows), flush=True)
         seed += count * people
-        if not pools:
+        if not pools and not known:
             first = torch.cat([row["latent"] for row in rows[:60]]).float()
             parts.mean = first.mean((0, 2, 3, 4)).view(16, 1, 1, 1)
             parts.std = first.std((0, 2, 3, 4)).view(16, 1, 1, 1)
@@ -224,7 +285,13 @@ def prepare(given: argparse.Namespace, parts: Parts, device: torch.device) -> li
             _normalise(rows, parts)
         masks = F.interpolate(halves(size)[None], (size[0] // 8, size[1] // 8), mode="nearest")[0]
         table = {k: torch.cat([row[k] for row in rows]) for k in rows[0]}
-        pools.append(Pool(**table, masks=masks.to(device), batch=max(2, round(batch * min(1, given.small * 8)))))
+        pools.append(
+            Pool(
+                **table,
+                masks=masks.to(device),
+                batch=max(2, round(batch * min(1, given.small * 8))),
+            )
+        )
     return pools
 
 
@@ -236,14 +303,15 @@ def _normalise(rows: list[dict[str, Tensor]], parts: Parts) -> None:
 
 def _encode(
     corpus: sounds.Corpus, parts: Parts, seeds: list[tuple[int, ...]], size: tuple[int, int],
-    kind: clips.Kind, chance: torch.Generator,
+    kind: clips.Kind, chances: tuple[torch.Generator, torch.Generator],
 ) -> dict[str, Tensor]:  # fmt: skip
     count, people = len(seeds), len(seeds[0])
     device = corpus.samples.device
+    sound, chance = chances
     rows = (3, 5, 7)[int(torch.randint(3, (), generator=chance))]
     seconds = rows + 0.3
     whole = int(seconds * 25)
-    clean, heard = corpus.draw(count * people, seconds, chance)
+    clean, heard = corpus.draw(count * people, seconds, sound)
     if people == 2:  # one listens while the other speaks, in two clips of five
         listens = torch.rand(count, generator=chance)
         still = torch.stack([listens < 0.2, (listens >= 0.2) & (listens < 0.4)], 1).flatten()
@@ -370,7 +438,8 @@ def listen(model: DiT) -> None:
 
 @torch.no_grad()
 def sample(
-    model: DiT, *, portrait: Tensor, heard: Tensor, clip: Tensor, motion: Tensor, masks: Tensor | None,
+    model: DiT, *, portrait: Tensor, heard: Tensor, clip: Tensor, motion: Tensor,
+    masks: Tensor | None,
     steps: int = 8, shift: float = 7.0, audio: float = 2.0, seed: int = 0,
 ) -> Tensor:  # fmt: skip
     """Latents [B, 16, 21, h, w] as the pipeline makes them with two branches."""
@@ -382,7 +451,7 @@ def sample(
     silent = model.condition(speech=hear(heard, silent=True), **known)
     times = timesteps(steps, shift=shift).tolist()
     n = motion.shape[2]
-    for now, then in zip(times[:-1], times[1:], strict=True):
+    for now, then in pairwise(times):
         x[:, :, :n] = motion
         t = torch.full((b,), now, device=x.device)
         without = model(x, t, silent)
@@ -394,11 +463,16 @@ def sample(
 
 @torch.no_grad()
 def finish(
-    model: DiT, optimiser: loop.Optimiser, parts: Parts, pools: list[Pool], given: argparse.Namespace
+    model: DiT,
+    optimiser: loop.Optimiser,
+    parts: Parts,
+    given: argparse.Namespace,
 ) -> None:
     """Save the state and the averaged weights; speak with held-out faces and voices."""
     folder = given.state
     loop.save(folder, "transformer", optimiser.state())
+    momentum = {n: t.to(torch.bfloat16).cpu() for n, t in optimiser.momentum.items()}
+    torch.save(momentum, folder / "transformer-momentum.pt")
     average = loop.averaged(model, optimiser)
     torch.save(
         {"weights": {n: t.half().cpu() for n, t in average.items()},
@@ -408,7 +482,9 @@ def finish(
     fresh.load_state_dict(average)
     facts, rows = {}, []
     for size, people in (((128, 128), 1), ((96, 176), 2)):
-        scores, strip = speak(fresh, parts, size, people, given, count=16 if given.small >= 1 else 2)
+        scores, strip = speak(
+            fresh, parts, size, people, given, count=16 if given.small >= 1 else 2
+        )
         facts[f"people_{people}"] = scores
         rows += strip
     loop.picture(rows, folder / "transformer-samples.png")
@@ -417,12 +493,13 @@ def finish(
 
 
 def speak(
-    model: DiT, parts: Parts, size: tuple[int, int], people: int, given: argparse.Namespace, *, count: int
+    model: DiT, parts: Parts, size: tuple[int, int], people: int, given: argparse.Namespace,
+    *, count: int,
 ) -> tuple[dict[str, float], list[Tensor]]:  # fmt: skip
     """First chunks of held-out faces and voices, measured with the meter."""
     device = parts.mean.device
     corpus = sounds.Corpus.load(given.speech / "held_out.ogg", device)
-    chance = torch.Generator().manual_seed(99)
+    chance = torch.Generator(device).manual_seed(99)
     clean = corpus.clean(count * people, FRAMES / 25 + 0.1, chance)
     opening, spread = (t.unflatten(0, (count, people)) for t in sounds.mouth(clean, FRAMES + 1))
     layers = parts.listener.encoder(sounds.normalise(clean), FRAMES + 1)
@@ -430,7 +507,12 @@ def speak(
     heard = layers[:, at].unflatten(0, (count, people))
     seeds = [tuple(900_000 + people * i + p for p in range(people)) for i in range(count)]
     scene = clips.scene(
-        seeds, size=size, kind="first", device=device, opening=opening[..., :FRAMES], spread=spread[..., :FRAMES]
+        seeds,
+        size=size,
+        kind="first",
+        device=device,
+        opening=opening[..., :FRAMES],
+        spread=spread[..., :FRAMES],
     )
     picture = scene.portrait()
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -439,7 +521,8 @@ def speak(
     masks = F.interpolate(halves(size)[None], (size[0] // 8, size[1] // 8), mode="nearest")
     latent = sample(
         model, portrait=still, heard=heard, clip=parts.vision.encode(picture[:, :, None] * 2 - 1),
-        motion=still[:, :, :1], masks=masks.to(device).expand(count, -1, -1, -1) if people == 2 else None,
+        motion=still[:, :, :1],
+        masks=masks.to(device).expand(count, -1, -1, -1) if people == 2 else None,
     )  # fmt: skip
     own, other, rows = [], [], []
     boxes = scene.places("mouth")
@@ -452,13 +535,19 @@ def speak(
         if i < 4:
             rows.append(torch.cat(list(video[:: max(1, FRAMES // 8)]), 2))
     table = torch.tensor(own)
-    facts = {"median": float(table.median()), "tenth": float(table.quantile(0.1)), "least": float(table.min()),
-             "shuffled": float(torch.tensor(other).abs().median())}  # fmt: skip
+    facts = {
+        "median": float(table.median()),
+        "tenth": float(table.quantile(0.1)),
+        "least": float(table.min()),
+        "shuffled": float(torch.tensor(other).abs().median()),
+    }
     return facts, rows
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    return {n: t.float() for n, t in torch.load(path, map_location="cpu", weights_only=True).items()}
+    return {
+        n: t.float() for n, t in torch.load(path, map_location="cpu", weights_only=True).items()
+    }
 
 
 if __name__ == "__main__":

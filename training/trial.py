@@ -1,6 +1,6 @@
 """Runs every stage for a moment at toy sizes, to find mistakes before a GPU is asked for.
 
-    python training/trial.py FOLDER
+python training/trial.py FOLDER
 """
 
 from __future__ import annotations
