@@ -39,6 +39,9 @@ def main(arguments):
     uv = set_up(with_development_tools=verb not in ("demo", "setup"))
     print(f"Set-up took {time.monotonic() - started:.1f} s.", flush=True)
     environment = {**os.environ, "UV": str(uv), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    if verb == "test":
+        # Several tests run at once: threads of each would only wait for those of the others.
+        environment.setdefault("OMP_NUM_THREADS", "1")
     return run(command_for(verb, rest), environment)
 
 
