@@ -133,6 +133,18 @@ def new_endpoint(tmp_path):
         yield lambda **options: stack.enter_context(running(tmp_path / "volume", **options))
 
 
+@pytest.fixture(scope="module")
+def module_endpoint(tmp_path_factory):
+    """Makes endpoints that the tests of a module share."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**options):
+            volume = tmp_path_factory.mktemp("shared") / "volume"
+            return stack.enter_context(running(volume, **options))
+
+        yield make
+
+
 @pytest.fixture
 def log_lines():
     """Reads the JSON lines of an endpoint's workers."""

@@ -230,7 +230,7 @@ def test_a_policy_in_seconds_is_refused_with_what_was_meant():
 
 async def test_the_same_request_id_is_the_same_job_while_it_is_kept():
     """A failed one is queued again under its id; a cancelled or forgotten one is made anew."""
-    now = [0.0]
+    now = [1.0]
     store = JobStore(Patience(run_retention_seconds=100), clock=lambda: now[0])
     asked = read_submission({"input": {**JOB, "request_id": "r-1"}})
     job = store.submit(asked)
@@ -244,7 +244,7 @@ async def test_the_same_request_id_is_the_same_job_while_it_is_kept():
     await store.take("w", count=1, seconds=1)
     store.finish(job, output=1)
     assert (store.submit(asked), job.state) == (job, "COMPLETED")
-    now[0] = 101.0
+    now[0] = 102.0
     later = store.submit(asked)
     assert later is not job
     store.cancel(later)
