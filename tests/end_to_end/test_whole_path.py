@@ -96,7 +96,7 @@ def test_the_same_job_makes_the_same_video(endpoint) -> None:
     """Two jobs with one seed give one picture, and another seed another."""
     with endpoint.client() as client:
         first, second, other = (
-            client.submit(talk(sample_steps=1, frame_num=13, base_seed=seed)).result(
+            client.submit(talk(mode="clip", frame_num=13, sample_steps=1, base_seed=seed)).result(
                 timeout_seconds=200
             )
             for seed in (7, 7, 8)

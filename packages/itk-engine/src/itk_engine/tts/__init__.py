@@ -8,10 +8,10 @@ from .voices import DEFAULT_VOICES, PUBLISHED_VOICES
 
 __all__ = [
     "DEFAULT_VOICES",
-    "EspeakSynthesiser",
-    "KokoroSynthesiser",
     "PUBLISHED_VOICES",
     "SPEECH_RATE",
+    "EspeakSynthesiser",
+    "KokoroSynthesiser",
     "Spoken",
     "Synthesiser",
     "Utterance",
