@@ -266,7 +266,9 @@ def test_the_endpoint_ends_with_its_with(tmp_path):
 
 
 SLOW_DEMO = f"""
-import sys
+import signal, sys
+# A test run in the background ignores Ctrl-C, and so would this process.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 sys.path.insert(0, {str(HERE)!r})
 from test_cli import demo
