@@ -37,9 +37,10 @@ def generation(case: Case, bench: Bench) -> list[Check]:
         see=recording.seeing(features),
     )
     scene = _scene(case, io, bench)
-    if scene.masks is not None:
-        came = scene.masks.to(torch.uint8)
-        recording.checks.append(equal("out.ref_target_masks", came, io["out.ref_target_masks"]))
+    assert scene.masks is not None
+    came = scene.masks.to(torch.uint8)
+    recording.checks.append(equal("out.ref_target_masks", came, io["out.ref_target_masks"]))
+    recording.compare_times(scene)
     noise = RecordedNoise(io[name] for name in sorted(io) if name.startswith("in.draw."))
     for event in generate(parts, scene, noise):
         recording.hear(event)
@@ -61,19 +62,14 @@ def _scene(case: Case, io: dict[str, Tensor], bench: Bench) -> Scene:
     source = io["in.cond_frames"]
     size = (source.shape[1], source.shape[2])
     canvas = bucket_for(*size, {key: tuple(value) for key, value in case["bucket_table"].items()})
-    masks = None
-    if len(speeches) > 1:
-        regions = regions_of(
-            size, case["bbox"], speakers=len(speeches), margin=kwargs["face_scale"]
-        )
-        masks = on_latents(regions, place(size, canvas))
+    regions = regions_of(size, case["bbox"], speakers=len(speeches), margin=kwargs["face_scale"])
     chunks = plan_chunks(frames, plan)
     return Scene(
         prompt=io["in.context"],
         negative=io["in.context_null"],
         speeches=speeches,
         picture=_pictures(source, canvas, bench),
-        masks=masks,
+        masks=on_latents(regions, place(size, canvas)),
         chunks=chunks,
         sampling=Sampling(
             steps=kwargs["sampling_steps"],
@@ -140,6 +136,11 @@ class _Recording:
             return next(features)
 
         return see
+
+    def compare_times(self, scene: Scene) -> None:
+        """Compare the times that every chunk is predicted at."""
+        for chunk in scene.chunks:
+            self._compare(f"out.chunk{chunk.index}.timesteps", torch.tensor(scene.sampling.times[:-1]))
 
     def hear(self, event: Any) -> None:
         """Compare one event."""
