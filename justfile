@@ -40,7 +40,9 @@ parity folder="packages/itk-engine/tests/golden":
 
 # regenerate the documents that are made from the code
 docs:
-    uv run python scripts/write_docs.py
+    uv run python -m itk_schema.reference docs
+    uv run python -m itk_worker.settings > docs/worker-settings.md
+    uv run python packages/itk-client/tests/test_docs.py
 
 # what is measured and how: see benchmarks/README.md
 bench *args:
