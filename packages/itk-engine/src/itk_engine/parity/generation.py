@@ -140,7 +140,9 @@ class _Recording:
     def compare_times(self, scene: Scene) -> None:
         """Compare the times that every chunk is predicted at."""
         for chunk in scene.chunks:
-            self._compare(f"out.chunk{chunk.index}.timesteps", torch.tensor(scene.sampling.times[:-1]))
+            self._compare(
+                f"out.chunk{chunk.index}.timesteps", torch.tensor(scene.sampling.times[:-1])
+            )
 
     def hear(self, event: Any) -> None:
         """Compare one event."""
