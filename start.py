@@ -62,7 +62,7 @@ def command_for(verb, rest):
 def test_command(python, rest):
     """Return the pytest command of the default suite, or of the suite that is named first."""
     suites = {
-        "default": ["-n", "2", "--dist", "loadgroup", "-m", "not long and not gpu and not live"],
+        "default": ["-n", "2", "--dist", "loadfile", "-m", "not long and not gpu and not live"],
         "long": ["-m", "long and not gpu and not live"],
         "gpu": ["-m", "gpu"],
     }

@@ -19,7 +19,6 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.xdist_group("wheels")
 def test_the_client_alone_holds_nothing_heavy(wheels: Path, tmp_path: Path) -> None:
     """The client's environment has no torch, numpy, runpod or boto3, and its command runs."""
     python = environment_with(wheels, tmp_path, "itk-client")
@@ -32,7 +31,6 @@ def test_the_client_alone_holds_nothing_heavy(wheels: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.long
-@pytest.mark.xdist_group("wheels")
 def test_all_wheels_install_together_in_a_clean_environment(wheels: Path, tmp_path: Path) -> None:
     """Every wheel installs beside the others, agrees with them, and imports."""
     members = [path.parent.name for path in ROOT.glob("packages/*/pyproject.toml")]
