@@ -16,7 +16,6 @@ from pymediainfo import MediaInfo
 
 from itk_client import JobFailedError, Progressed, Result, ValidationError
 
-
 SAMPLES = Path(str(importlib.resources.files("itk_client"))) / "samples"
 PROMPT = "A person looks into the camera and talks."
 
