@@ -46,6 +46,7 @@ class EndpointCommand:
             str(self.volume),
             "--workers",
             str(self.workers),
+            "--until-stdin-ends",
         ]
 
 
@@ -75,7 +76,7 @@ class EndpointProcess:
         # Its own session: Ctrl-C at the terminal reaches only us, who ask for the cancellation.
         self._process = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
             self._command.arguments(),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # ends with us, however we end, and the endpoint with it
             stdout=subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,
@@ -134,8 +135,9 @@ class EndpointProcess:
         finally:
             _kill_group(process)
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
             if self._log is not None:
                 self._log.close()
 

@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,12 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             worker_output=output,
         )
         end_quietly_on_signals()
+        if chosen.until_stdin_ends:
+            threading.Thread(target=_end_with_stdin, daemon=True).start()
         try:
             asyncio.run(serve(options, on_listening=_announcer(chosen.announce)))
         except OSError as error:
             sys.stderr.write(f"the endpoint cannot listen on port {chosen.port}: {error}\n")
             return 1
     return 0
+
+
+def _end_with_stdin() -> None:
+    """Outlive nobody: whoever holds the other end of stdin is gone once it ends."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _announcer(target: str):  # noqa: ANN202
@@ -73,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         "--announce", default="stdout", help="'stdout' or a file for the line that says where"
     )
     parser.add_argument("--log", type=Path, default=None, help="file for the workers' log")
+    parser.add_argument(
+        "--until-stdin-ends", action="store_true", help="end when standard input does"
+    )
     return parser
 
 
