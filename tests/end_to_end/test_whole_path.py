@@ -9,7 +9,9 @@ import struct
 import wave
 from pathlib import Path
 
+import av
 import httpx2
+import numpy as np
 import pytest
 from PIL import Image
 from pymediainfo import MediaInfo
@@ -99,8 +101,9 @@ def test_the_same_job_makes_the_same_video(endpoint) -> None:
             )
             for seed in (7, 7, 8)
         )
-    hashes = [pixels_of(Path(result.output.video.path)) for result in (first, second, other)]
-    assert hashes[0] == hashes[1] != hashes[2]
+    pictures = [pixels_of(Path(result.output.video.path)) for result in (first, second, other)]
+    assert np.abs(pictures[0] - pictures[1]).mean() < 0.5
+    assert np.abs(pictures[0] - pictures[2]).mean() > 5
 
 
 def test_an_unreadable_picture_is_named(endpoint, tmp_path: Path) -> None:
@@ -183,10 +186,9 @@ def refused(endpoint, job: dict) -> JobFailedError:
     return caught.value
 
 
-def pixels_of(video: Path) -> str:
-    """Return a digest of the coded picture (the container carries the job's id)."""
-    import av
-
-    with av.open(str(video)) as container:
-        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
-    return hashlib.sha256(b"".join(packets)).hexdigest()
+def pixels_of(video: Path) -> np.ndarray:
+    """Return every frame of a video as integers [F, H, W, 3]."""
+    with av.open(str(video)) as made:
+        return np.stack(
+            [frame.to_ndarray(format="rgb24") for frame in made.decode(video=0)]
+        ).astype(int)
