@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 Tensor = torch.Tensor
@@ -54,6 +55,8 @@ class Optimiser:
         self.others = {n: p for n, p in self.named.items() if n not in self.matrices}
         self.decay = decay
         self.steps = 0
+        device = next(iter(self.named.values())).device
+        self.numbers = torch.zeros(4, device=device)  # learning rates and what goes with them
         self.momentum = {n: torch.zeros_like(p) for n, p in self.named.items()}
         self.square = {n: torch.zeros_like(p) for n, p in self.others.items()}
         self.average = {n: p.detach().clone() for n, p in self.named.items()}
@@ -62,13 +65,20 @@ class Optimiser:
             shapes.setdefault((p.shape[0], p[0].numel()), []).append(n)
         self.shapes = shapes
 
-    @torch.no_grad()
-    def step(self, *, muon: float, adam: float, average: float, clip: float = 1.0) -> Tensor:
-        """One step with these learning rates; returns the norm of the gradient."""
+    def rates(self, *, muon: float, adam: float, average: float) -> None:
+        """Say how far the next step goes; apart from `step`, so that a graph can repeat that."""
         self.steps += 1
+        fix1, fix2 = 1 - 0.9**self.steps, 1 - 0.98**self.steps
+        share = 1 - min(average, (1 + self.steps) / (10 + self.steps))
+        self.numbers.copy_(torch.tensor([muon, adam / fix1, 1 / fix2, share]))
+
+    @torch.no_grad()
+    def step(self, *, clip: float = 1.0) -> Tensor:
+        """One step as far as `rates` said; returns the norm of the gradient."""
+        muon, adam, unbias, share = self.numbers.unbind()
         grads = [p.grad for p in self.named.values() if p.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))  # noqa: SLF001
-        torch._foreach_mul_(grads, (clip / norm.clamp(min=clip)).nan_to_num(0.0))
+        torch._foreach_mul_(grads, clip / norm.clamp(min=clip))
         for names in self.shapes.values():
             self._orthogonal_step(names, muon)
         names = [n for n, p in self.others.items() if p.grad is not None]
@@ -78,19 +88,21 @@ class Optimiser:
         torch._foreach_lerp_(first, grads, 0.1)
         torch._foreach_mul_(second, 0.98)
         torch._foreach_addcmul_(second, grads, grads, 0.02)
-        fix1, fix2 = 1 - 0.9**self.steps, 1 - 0.98**self.steps
-        scale = torch._foreach_div(second, fix2)  # noqa: SLF001
+        scale = torch._foreach_mul(second, unbias)  # noqa: SLF001
         torch._foreach_sqrt_(scale)
         torch._foreach_add_(scale, 1e-8)
-        weights = [self.others[n] for n in names]
-        torch._foreach_addcdiv_(weights, first, scale, -adam / fix1)
+        change = torch._foreach_div(first, scale)  # noqa: SLF001
+        torch._foreach_mul_(change, -adam)
+        torch._foreach_add_([self.others[n] for n in names], change)
         for p in self.named.values():
             p.grad = None
-        rate = 1 - min(average, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(list(self.average.values()), list(self.named.values()), rate)
+        mean, now = list(self.average.values()), list(self.named.values())
+        change = torch._foreach_sub(now, mean)  # noqa: SLF001
+        torch._foreach_mul_(change, share)
+        torch._foreach_add_(mean, change)
         return norm
 
-    def _orthogonal_step(self, names: list[str], rate: float) -> None:
+    def _orthogonal_step(self, names: list[str], rate: Tensor) -> None:
         names = [n for n in names if self.matrices[n].grad is not None]
         if not names:
             return
@@ -127,6 +139,55 @@ class Optimiser:
             self.momentum[name].copy_(state["momentum"][name])
         for name, value in self.square.items():
             value.copy_(state["square"][name])
+
+
+class Repeated:
+    """Repeats a training step as one CUDA graph for each kind of batch.
+
+    A step of small models is thousands of tiny kernels, which a processor starts more slowly than
+    a GPU finishes them. The work is a function of tensors alone, changes weights in place and
+    returns one tensor; the first three steps of a kind run as they are.
+    """
+
+    def __init__(self, work: Callable[..., Tensor], *, graphs: bool) -> None:
+        self.work = work
+        self.graphs = graphs
+        self.seen: dict[Any, int] = {}
+        self.kinds: dict[Any, tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], Tensor]] = {}
+        self.memory: Any = None
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Do one step with these inputs."""
+        kind = tuple((x.shape, x.dtype) for x in inputs)
+        self.seen[kind] = self.seen.get(kind, 0) + 1
+        if not self.graphs or self.seen[kind] <= 3:
+            return self._aside(inputs)
+        if kind not in self.kinds:
+            self._capture(kind, inputs)
+        graph, places, result = self.kinds[kind]
+        for place, value in zip(places, inputs, strict=True):
+            place.copy_(value)
+        graph.replay()
+        return result.clone()
+
+    def _aside(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        if not self.graphs:
+            return self.work(*inputs)
+        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            result = self.work(*inputs)
+        here.wait_stream(aside)
+        return result
+
+    def _capture(self, kind: Any, inputs: tuple[Tensor, ...]) -> None:
+        places = tuple(x.clone() for x in inputs)
+        graph = torch.cuda.CUDAGraph()
+        torch.cuda.synchronize()
+        with torch.cuda.graph(graph, pool=self.memory):
+            result = self.work(*places)
+        self.memory = self.memory or graph.pool()
+        self.kinds[kind] = graph, places, result
 
 
 def _orthogonal(x: Tensor) -> Tensor:

@@ -1,30 +1,36 @@
 #!/bin/bash
-# One stage on a GPU machine: go on with the autoencoder (or not), then train the transformer.
-# Usage: second.sh FOLDER VAE_SECONDS TRANSFORMER_SECONDS PREPARE_SECONDS [transformer's options]
-# Needs .train/state with what earlier stages left: vae-average.pt (and vae.pt with vae-more.pt, if
-# they travelled); with --resume the transformer goes on from transformer-average.pt.
+# Second stage, on a GPU machine with one or two GPUs: the transformer on the first stage's
+# latents, and the decoder, which goes on learning while its encoder stays as it is.
+# Usage: second.sh FOLDER SECONDS PREPARE_SECONDS; needs .train/state/vae-average.pt.
 set -u
-out=$1 vae_seconds=$2 seconds=$3 prepare=$4
-shift 4
-work=/tmp/train
+out=$1 seconds=$2 prepare=$3
+work=/tmp/train-second
 mkdir -p "$work" "$out"
 cp -r .train/state "$work/state"
 cp -n training/start/speech-average.pt "$work/state/"
-keep() { tar cf "$out/small.tar" -C "$work" $(cd "$work"; ls *.log state/*.json state/*.png 2>/dev/null); }
-if [ "$vae_seconds" -gt 0 ]; then
-  begin=(--resume)
-  [ -e "$work/state/vae.pt" ] || begin=(--start "$work/state/vae-average.pt")
-  python3 training/vae.py --state "$work/state" "${begin[@]}" --seconds "$vae_seconds" >"$work/vae.log" 2>&1 \
-    || { tail -30 "$work/vae.log"; exit 1; }
-  grep -E "pools|seconds a step|chosen|held-out" "$work/vae.log"; tail -4 "$work/vae.log"
-  cp "$work"/state/vae.pt "$work"/state/vae-average.pt "$work"/state/vae-samples.png "$out"/
-  keep
+cp -r "$work/state" "$work/decoder"
+decoder() {
+  python3 training/vae.py --state "$work/decoder" --start "$work/state/vae-average.pt" --decoder \
+    --rate 0.7 --seconds "$1" >"$work/decoder.log" 2>&1
+}
+more=()
+if [ "$(nvidia-smi -L | wc -l)" -gt 1 ]; then
+  more=(--clips "$work/clips.pt")
+  (
+    export CUDA_VISIBLE_DEVICES=1
+    python3 training/transformer.py --state "$work/state" --prepare "$prepare" --first-seed 400000 \
+      --clips "$work/clips.pt" --only-clips >"$work/clips.log" 2>&1
+    decoder $((seconds - prepare - 20))
+  ) &
+else
+  decoder "$seconds"
 fi
-python3 training/transformer.py --state "$work/state" --seconds "$seconds" --prepare "$prepare" "$@" \
-  >"$work/transformer.log" 2>&1
+CUDA_VISIBLE_DEVICES=0 python3 training/transformer.py --state "$work/state" --seconds "$seconds" \
+  --prepare "$prepare" --span 0 0.7 "${more[@]}" >"$work/transformer.log" 2>&1
 code=$?
-grep -E "clips|pools|std|held-out" "$work/transformer.log"; tail -12 "$work/transformer.log"
-cp "$work"/state/transformer-average.pt "$work"/state/transformer-momentum.pt \
-  "$work"/state/transformer-samples.png "$out"/
-keep
+wait
+grep -hE "clips|pools|std|held-out" "$work"/*.log; tail -8 "$work/transformer.log"; tail -8 "$work/decoder.log"
+cp "$work"/state/transformer-{average.pt,momentum.pt,samples.png} "$out"/
+cp "$work"/decoder/vae-{average.pt,samples.png} "$out"/
+tar cf "$out/second.tar" -C "$work" $(cd "$work"; ls ./*.log state/*.json state/*.png decoder/*.json decoder/*.png)
 exit $code

@@ -37,7 +37,7 @@ CONFIG = SpeechConfig(
 LENGTHS = ((3.3, 96), (6.0, 48), (12.0, 24), (24.0, 12))
 
 
-def main() -> None:
+def main() -> None:  # noqa: PLR0915  a stage reads from top to bottom
     """Train for so many seconds and leave state, weights, curve and facts in the folder."""
     ask = argparse.ArgumentParser()
     ask.add_argument("--state", type=Path, required=True)
@@ -67,7 +67,8 @@ def main() -> None:
         error = model.error(clean, sounds.normalise(heard), int(seconds * sounds.FPS))
         error.backward()
         factor = loop.rate(clock.share, warm=0.01, hold=0.3, end=0.005)
-        optimiser.step(muon=4e-3 * factor, adam=2e-3 * factor, average=0.995)
+        optimiser.rates(muon=4e-3 * factor, adam=2e-3 * factor, average=0.995)
+        optimiser.step()
         if optimiser.steps % 100 == 0 or given.small < 1:
             curve.add(step=optimiser.steps, seconds=clock.spent, error=float(error))
     loop.save(given.state, "speech", optimiser.state())

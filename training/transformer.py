@@ -13,7 +13,7 @@ Speech is dropped in one batch of ten. Where two people speak, a second loss tea
 self-attention which of them a token belongs to, because the speech is routed by that.
 """
 
-# ruff: noqa: PLR0913, PLR0917
+# ruff: noqa: N803, PLR0913, PLR0917
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import clips
 import loop
@@ -44,6 +45,9 @@ from itk_engine.model import block as block_layers
 from itk_engine.ops.speaker_map import speaker_map
 from itk_engine.sampling.schedule import timesteps
 from itk_engine.vae import VAE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Tensor = torch.Tensor
 
@@ -89,14 +93,22 @@ def main() -> None:
     ask.add_argument("--prepare", type=float, default=75, help="seconds to draw and encode clips")
     ask.add_argument("--first-seed", type=int, default=100_000)
     ask.add_argument("--span", type=float, nargs=2, default=(0.0, 1.0), help="part of the schedule")
+    ask.add_argument("--clips", type=Path, help="more clips, which another process encodes here")
+    ask.add_argument("--only-clips", action="store_true", help="encode --clips, train nothing")
+    ask.add_argument("--no-graphs", dest="graphs", action="store_false")
     ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    train(ask.parse_args())
+    given = ask.parse_args()
+    if given.only_clips:
+        encode_clips(given)
+    else:
+        train(given)
 
 
-def train(given: argparse.Namespace) -> None:
+def train(given: argparse.Namespace) -> None:  # noqa: PLR0915  a stage reads from top to bottom
     """The whole stage."""
     clock = loop.Clock(given.seconds)
     device = torch.device(given.device)
+    fast = device.type == "cuda"
     torch.manual_seed(13)
     torch.set_float32_matmul_precision("high")
     parts = Parts.load(given.state, device)
@@ -106,33 +118,41 @@ def train(given: argparse.Namespace) -> None:
     optimiser = loop.Optimiser(model, plain=PLAIN)
     known = go_on(given.state, model, optimiser, parts) if given.resume else False
     pools = prepare(given, parts, device, known=known)
+    if given.clips:
+        join(pools, given.clips, parts)
     print(f"pools ready after {clock.spent:.1f} s", flush=True)
-    if device.type == "cuda":
+    if fast:
         fuse()
+
+    def work(*batch: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=fast):
+            losses = loss(model, *batch)
+        losses[0].backward()
+        norm = optimiser.step()
+        return torch.stack([*(part.detach() for part in losses), norm])
+
+    step = loop.Repeated(work, graphs=fast and given.graphs)
     curve = loop.Curve(given.state / "transformer-curve")
     chance = torch.Generator().manual_seed(optimiser.steps + 17)
     sums, count = torch.zeros(4, device=device), 0
-    warm_start, last = clock.spent, time.monotonic()
+    warm_start = last = clock.spent
     shares = torch.tensor([row[3] for row in POOLS])
     every = 200 if given.small >= 1 else 5
     while clock.spent < given.seconds:
         share = (clock.spent - warm_start) / (given.seconds - warm_start)
         share = given.span[0] + (given.span[1] - given.span[0]) * share
         pool = pools[int(torch.multinomial(shares, 1, generator=chance))]
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            total, flow, route = loss(model, pool, chance)
-        total.backward()
         factor = loop.rate(share, warm=0.01, hold=0.3, end=0.01)
-        norm = optimiser.step(muon=3e-3 * factor, adam=1.5e-3 * factor, average=0.998)
-        sums += torch.stack([total.detach(), flow.detach(), route.detach(), norm])
+        optimiser.rates(muon=3e-3 * factor, adam=1.5e-3 * factor, average=0.998)
+        sums += step(*draw(pool, chance))
         count += 1
         if optimiser.steps % every == 0:
             mean = (sums / count).tolist()
-            now = time.monotonic()
             curve.add(step=optimiser.steps, seconds=clock.spent, loss=mean[0], flow=mean[1],
-                      route=mean[2], norm=mean[3], steps_a_second=count / (now - last))  # fmt: skip
+                      route=mean[2], norm=mean[3],
+                      steps_a_second=count / (clock.spent - last))  # fmt: skip
             sums.zero_()
-            count, last = 0, now
+            count, last = 0, clock.spent
     finish(model, optimiser, parts, given)
     curve.write()
 
@@ -150,6 +170,19 @@ def fuse() -> None:
     def add_gated(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
         return (x + update * gate).to(x.dtype)
 
+    def add_norm(
+        x: Tensor, update: Tensor, weight: Tensor, bias: Tensor, gate: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor]:
+        total = x + update if gate is None else add_gated(x, update, gate)
+        normed = layer_norm(total.float(), (x.shape[-1],), weight, bias, eps)
+        return total, normed.to(x.dtype)
+
+    def add_modulate(
+        x: Tensor, update: Tensor, shift: Tensor, scale: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor]:
+        total = x + update
+        return total, modulate(total, shift, scale, eps=eps, dtype=x.dtype)
+
     def turn(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, heads: int, eps: float) -> Tensor:
         x32 = x.float()
         y = x32 * torch.rsqrt(x32.square().mean(dim=-1, keepdim=True) + eps) * weight
@@ -163,8 +196,23 @@ def fuse() -> None:
     def rotated(self: Any, x: Tensor, rotation: Any, *, heads: int) -> Tensor:
         return fast_turn(x, self.weight, rotation[0], rotation[1], heads, self.eps)
 
+    fast_norm = torch.compile(add_norm, dynamic=True)
+    fast_modulate = torch.compile(add_modulate, dynamic=True)
+
+    def add_then_norm(
+        x: Tensor, update: Tensor, norm: nn.LayerNorm, *, gate_B1D: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return fast_norm(x, update, norm.weight, norm.bias, gate_B1D, norm.eps)
+
+    def add_then_modulate(
+        x: Tensor, update: Tensor, *, shift_B1D: Tensor, scale_B1D: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor]:
+        return fast_modulate(x, update, shift_B1D, scale_B1D, eps)
+
     block_layers.modulate = torch.compile(modulate, dynamic=True)
     block_layers.add_gated = torch.compile(add_gated, dynamic=True)
+    block_layers.add_then_norm = add_then_norm
+    block_layers.add_then_modulate = add_then_modulate
     attention_layers.RMSNorm.rotated = rotated
 
 
@@ -259,8 +307,59 @@ def prepare(
     given: argparse.Namespace, parts: Parts, device: torch.device, *, known: bool
 ) -> list[Pool]:
     """Draw, hear and encode every clip; the first pool gives latent statistics unless known."""
+    pools = []
+    for size, batch, table in _tables(given, parts, device):
+        if not pools and not known:
+            first = table["latent"][:960].float()
+            parts.mean = first.mean((0, 2, 3, 4)).view(16, 1, 1, 1)
+            parts.std = first.std((0, 2, 3, 4)).view(16, 1, 1, 1)
+            print("std of latents", [round(v, 3) for v in parts.std.flatten().tolist()], flush=True)
+            _normalise(table, parts)
+        masks = F.interpolate(halves(size)[None], (size[0] // 8, size[1] // 8), mode="nearest")[0]
+        pools.append(
+            Pool(
+                **table,
+                masks=masks.to(device),
+                batch=max(2, round(batch * min(1, given.small * 8))),
+            )
+        )
+    return pools
+
+
+@torch.no_grad()
+def encode_clips(given: argparse.Namespace) -> None:
+    """Leave clips, their latents not normalised, in the file for a training elsewhere."""
+    device = torch.device(given.device)
+    torch.set_float32_matmul_precision("high")
+    parts = Parts.load(given.state, device)
+    tables = [table for _, _, table in _tables(given, parts, device)]
+    part = given.clips.with_suffix(".part")
+    torch.save(tables, part)
+    part.rename(given.clips)
+
+
+def join(pools: list[Pool], file: Path, parts: Parts) -> None:
+    """Add what `encode_clips` left, or is about to leave."""
+    clock = loop.Clock(60)
+    while not file.exists() and clock.share < 1:
+        time.sleep(0.2)
+    if not file.exists():
+        print("no more clips came", flush=True)
+        return
+    device = parts.mean.device
+    for pool, stored in zip(pools, torch.load(file, weights_only=True), strict=True):
+        table = {name: value.to(device) for name, value in stored.items()}
+        _normalise(table, parts)
+        for name, value in table.items():
+            setattr(pool, name, torch.cat([getattr(pool, name), value]))
+        print("joined", len(pool.latent), "clips", flush=True)
+
+
+def _tables(
+    given: argparse.Namespace, parts: Parts, device: torch.device
+) -> Iterator[tuple[tuple[int, int], int, dict[str, Tensor]]]:
     corpus = sounds.Corpus.load(given.speech / "train.ogg", device, minutes=given.minutes)
-    pools, seed = [], given.first_seed
+    seed = given.first_seed
     for size, people, most, weight, batch in POOLS:
         count = max(2, math.ceil(most * given.small))
         chances = torch.Generator(device).manual_seed(seed), torch.Generator().manual_seed(seed)
@@ -277,28 +376,12 @@ def prepare(
                 break
         print(size, people, "clips", sum(len(row["later"]) for row in rows), flush=True)
         seed += count * people
-        if not pools and not known:
-            first = torch.cat([row["latent"] for row in rows[:60]]).float()
-            parts.mean = first.mean((0, 2, 3, 4)).view(16, 1, 1, 1)
-            parts.std = first.std((0, 2, 3, 4)).view(16, 1, 1, 1)
-            print("std of latents", [round(v, 3) for v in parts.std.flatten().tolist()], flush=True)
-            _normalise(rows, parts)
-        masks = F.interpolate(halves(size)[None], (size[0] // 8, size[1] // 8), mode="nearest")[0]
-        table = {k: torch.cat([row[k] for row in rows]) for k in rows[0]}
-        pools.append(
-            Pool(
-                **table,
-                masks=masks.to(device),
-                batch=max(2, round(batch * min(1, given.small * 8))),
-            )
-        )
-    return pools
+        yield size, batch, {k: torch.cat([row[k] for row in rows]) for k in rows[0]}
 
 
-def _normalise(rows: list[dict[str, Tensor]], parts: Parts) -> None:
-    for row in rows:
-        for name in ("latent", "again", "portrait"):
-            row[name] = ((row[name].float() - parts.mean) / parts.std).to(row[name].dtype)
+def _normalise(table: dict[str, Tensor], parts: Parts) -> None:
+    for name in ("latent", "again", "portrait"):
+        table[name] = ((table[name].float() - parts.mean) / parts.std).to(table[name].dtype)
 
 
 def _encode(
@@ -346,36 +429,44 @@ def _encode(
     }
 
 
-def loss(model: DiT, pool: Pool, chance: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Total, flow and routing loss of a batch."""
+def draw(pool: Pool, chance: torch.Generator) -> tuple[Tensor, ...]:
+    """What `loss` takes, of some clips of a pool."""
     device = pool.latent.device
     n = len(pool.latent)
     rows = torch.randint(n, (min(pool.batch, n),), generator=chance).to(device)
-    x0 = pool.latent[rows].float()
     b = len(rows)
-    later = pool.later[rows]
-    motion, free = _pinned(pool, rows, x0, later, chance)
+    x0 = pool.latent[rows].float()
+    motion, free = _pinned(pool, rows, x0, pool.later[rows], chance)
     shift = torch.where(torch.rand(b, generator=chance) < 0.6, 7.0, 2.5)
     u = torch.rand(b, generator=chance)
     sigma = (shift * u / (1 + (shift - 1) * u)).to(device)
+    silent = bool(torch.rand((), generator=chance) < 0.1)
+    windows = hear(pool.heard[rows], silent=silent)
+    regions = pool.masks.expand(b if windows.shape[1] == 2 else 0, -1, -1, -1)
+    return (
+        x0, motion, free, sigma, windows.float(), regions, pool.clip[rows].float(),
+        pool.portrait[rows].float(), pool.weights[rows],
+    )  # fmt: skip
+
+
+def loss(
+    model: DiT, x0: Tensor, motion: Tensor, free: Tensor, sigma: Tensor, windows: Tensor,
+    regions: Tensor, clip: Tensor, portrait: Tensor, weights: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Total, flow and routing loss of a batch; no regions where one person speaks."""
     noise = torch.randn_like(x0)
     s = sigma.view(-1, 1, 1, 1, 1)
     x = torch.where(free, (1 - s) * x0 + s * noise, motion)
-    people = pool.heard.shape[1]
-    silent = bool(torch.rand((), generator=chance) < 0.1)
-    windows = hear(pool.heard[rows], silent=silent)
-    regions = pool.masks.expand(b, -1, -1, -1) if windows.shape[1] == 2 else None
     conditions = model.condition(
-        text=torch.zeros(b, 1, CONFIG.text_dim, device=device), clip=pool.clip[rows].float(),
-        speech=windows.float(), picture=with_mask(pool.portrait[rows].float()), masks=regions,
+        text=torch.zeros(len(x0), 1, CONFIG.text_dim, device=x0.device), clip=clip,
+        speech=windows, picture=with_mask(portrait), masks=regions if len(regions) else None,
     )  # fmt: skip
     model.routes = []
     guess = model(x, sigma * 1000, conditions)
-    heavy = pool.weights[rows][:, None, None]
+    heavy = weights[:, None, None]
     error = (guess - (noise - x0)).square() * heavy * free
     flow = error.sum() / (heavy * free).expand_as(error).sum()
     route = torch.stack(model.routes).mean() if model.routes else flow.new_zeros(())
-    assert people >= windows.shape[1]
     return flow + 0.05 * route, flow, route
 
 
@@ -415,8 +506,12 @@ def with_mask(portrait: Tensor) -> Tensor:
 
 
 def listen(model: DiT) -> None:
-    """Let self-attention report how well it tells speakers apart, with gradients."""
+    """Let self-attention report how well it tells speakers apart, with gradients.
+
+    Rotations are kept for every size of picture, so that none is made while a graph is recorded.
+    """
     model.routes = []
+    model.rotation = cache(model.rotation)
 
     def forward(self: Any, x: Tensor, rotation: Any, regions: Tensor | None) -> Any:
         q = self.norm_q.rotated(self.q(x), rotation, heads=self.heads)

@@ -16,7 +16,8 @@ import vae
 def main(folder: str) -> None:
     """Train each part for a few steps."""
     vae.FRAMES = transformer.FRAMES = 13
-    vae.POOLS = (((64, 64), 1, 3, 0.6, (2, 5)), ((48, 64), 2, 3, 0.4, (2, 5)))
+    vae.POOLS = (((64, 64), 1, 3, 13), ((64, 64), 1, 3, 13), ((48, 64), 2, 3, 9))
+    vae.STEPS = ((0, 3, 1, 0.3, 0.1), (1, 2, 5, 0.3, 0.3), (0, 1, 9, 0.2, 0.3), (2, 2, 5, 0.2, 0.3))
     transformer.POOLS = (((64, 64), 1, 16, 0.6, 4), ((48, 64), 2, 16, 0.4, 4))
     for module, seconds in ((speech, 4), (vae, 14), (transformer, 25)):
         small = "0.05" if module is speech else "0.999"

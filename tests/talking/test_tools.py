@@ -67,7 +67,7 @@ def test_the_first_frame_of_a_first_chunk_is_the_portrait() -> None:
 def test_held_out_faces_and_voices_are_never_trained_on() -> None:
     """Seeds and names that were set aside lie outside what training draws from."""
     faces, below = HELD_OUT["face_seeds"], HELD_OUT["training_face_seeds"]["below"]
-    largest = 100_000 + sum(people * count for _, people, count, _, _ in transformer.POOLS)
+    largest = 400_000 + sum(people * count for _, people, count, _, _ in transformer.POOLS)
     assert max(largest, 2 * sum(row[2] for row in vae.POOLS)) < below <= faces["first"]
     assert not set(HELD_OUT["variants_never_trained"]) & set(make_voices.VARIANTS)
     stored = [entry["voice"] for entry in json.loads((HERE / "held_out.json").read_text())]
@@ -90,6 +90,24 @@ def test_training_pieces_are_the_engines_autoencoder() -> None:
         gradients.append(model.encoder.downsamples[0].residual["2"].weight.grad.clone())
     assert torch.allclose(outputs[0], outputs[1], atol=1e-4)
     assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
+
+
+def test_a_fresh_encoder_is_the_best_linear_code_of_patches() -> None:
+    """Before any training, 16 numbers of unit size already tell most of an 8 x 8 patch."""
+    opening = torch.rand(40, 1, 1)
+    seeds = [(i,) for i in range(40)]
+    drawn = clips.scene(seeds, size=(128, 128), kind="later", opening=opening, spread=opening)
+    pictures = drawn.video()[:, 0] * 2 - 1
+    model = vae.make()
+    vae.start_from_patches(model, pictures)
+    with torch.inference_mode():
+        codes = vae.encode_open(model, pictures[:, :, None])[:, :, 0]
+    assert 0.7 < float(codes.std()) < 1.3
+    codes = torch.cat([codes, torch.ones_like(codes[:, :1])], 1).movedim(1, -1).flatten(0, 2)
+    patches = torch.nn.functional.unfold(pictures, 8, stride=8).movedim(1, 2).flatten(0, 1)
+    readout = torch.linalg.lstsq(codes, patches).solution
+    error = (codes @ readout - patches).square().mean() / 4
+    assert -10 * float(error.log10()) > 25
 
 
 def test_own_latent_statistics_are_folded_into_published_ones() -> None:
