@@ -45,8 +45,9 @@ CASES: dict[str, Callable[[Bench], Facts]] = {
     ),
     "loading": loading,
     "fp8": cases.fp8,
-    "within budgets, 480": partial(within_budgets, budgets_gib={"480": (80, 48, 32, 24)}),
-    "within budgets, 720": partial(within_budgets, budgets_gib={"720": (80, 48)}),
+    "within budgets": partial(
+        within_budgets, budgets_gib={"480": (80, 48, 32, 24), "720": (80, 48)}
+    ),
     "two devices, engines": pair.engines,
     "two devices, 480": partial(pair.steps, size="480"),
     "two devices, 720": partial(pair.steps, size="720"),
