@@ -192,6 +192,7 @@ class Home:
             text_layers=len(text.blocks),
             image=_parameters(self._models.clip),
             vae=_parameters(self._models.vae),
+            speech=_parameters(self._models.speech),
         )
 
     def _quantise(self) -> Fidelity:

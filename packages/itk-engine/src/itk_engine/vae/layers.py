@@ -90,9 +90,19 @@ class ResidualBlock(nn.Module):
         self.shortcut = PointConv(channels, out_channels) if channels != out_channels else None
 
     def forward(self, x_BTCHW: Tensor, past: Past | None = None) -> Tensor:
-        """Compute this piece after what `past` remembers."""
-        y = self.residual["2"](norm_silu(self.residual["0"], x_BTCHW), past)
-        y = self.residual["6"](norm_silu(self.residual["3"], y), past)
+        """Compute this piece after what `past` remembers.
+
+        The widest blocks set the memory of a whole decode, so nothing lives longer than needed.
+        """
+        first, second = self.residual["2"], self.residual["6"]
+        assert isinstance(first, CausalConv)
+        assert isinstance(second, CausalConv)
+        y = join_past(first, norm_silu(self.residual["0"], x_BTCHW), past)
+        y = convolve_time(y, first.weight, first.bias)
+        joined = join_past(second, norm_silu(self.residual["3"], y), past)
+        del y
+        y = convolve_time(joined, second.weight, second.bias)
+        del joined
         return add(y, x_BTCHW if self.shortcut is None else self.shortcut(x_BTCHW))
 
 
@@ -241,6 +251,7 @@ def sum_of_taps(x_BTCHW: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             padding=weight.shape[-1] // 2,
         )
         total = part if total is None else total.add_(part)
+        del part  # else it would still be there beside the next one
     assert total is not None
     return channels_last(total).unflatten(0, (x_BTCHW.shape[0], frames))
 
