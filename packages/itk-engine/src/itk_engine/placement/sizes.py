@@ -19,10 +19,10 @@ LIVE_ROWS = 10.5
 
 # The autoencoder works on pieces of this many bytes of its widest activation, or on one latent
 # frame where that is more. A test counts what its layers hold at once, at their worst moment:
-# so many such activations (in float32 two convolutions beside each other), the last two frames
-# of every convolution's input, so many values for each pixel, and the video twice while its
-# pieces are joined. On an H200 a bfloat16 decode took half an activation more for workspaces,
-# a float32 one a tenth; both are in these numbers.
+# about four such activations (in float32 with two convolutions beside each other), the last two
+# frames of every convolution's input, so many values for each pixel, and the video twice while
+# its pieces are joined. The rest of the activations below is for the libraries' workspaces, half
+# an activation in bfloat16 on an H200, and for what the allocator cannot use of what it holds.
 VAE_PIECE_BYTES = 512 * 1024**2
 VAE_LIVE_ACTIVATIONS = {2: 5.2, 4: 5.0}  # by bytes per value
 VAE_BASE_WIDTH = 96

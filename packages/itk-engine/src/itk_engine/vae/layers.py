@@ -156,7 +156,7 @@ class Downsample(nn.Module):
         before = None if past is None else past.get(self)
         x = x_BTCHW if before is None else join_frames([before, x_BTCHW])
         if past is not None:
-            past[self] = x[:, -1:].clone()
+            remember(self, x[:, -1:], past)
         if x.shape[1] < 3:
             return x_BTCHW
         halved = convolve_time(x, conv.weight, conv.bias, stride=2)
@@ -201,8 +201,21 @@ def join_past(layer: nn.Module, x_BTCHW: Tensor, past: Past | None) -> Tensor:
         before = channels_last(x_BTCHW.new_zeros(batch, 2, *rest))
     joined = join_frames([before, x_BTCHW])
     if past is not None:
-        past[layer] = joined[:, -2:].clone()
+        remember(layer, joined[:, -2:], past)
     return joined
+
+
+def remember(layer: nn.Module, frames_BTCHW: Tensor, past: Past) -> None:
+    """Keep the last frames for the next piece, where they can in the memory of the ones before.
+
+    What outlives a piece would else lie somewhere else after each, and break up the room that
+    the large activations need.
+    """
+    before = past.get(layer)
+    if before is None or torch.is_grad_enabled():
+        past[layer] = frames_BTCHW.clone()
+    else:
+        before.copy_(frames_BTCHW)
 
 
 def convolve_time(
