@@ -50,6 +50,7 @@ class Bench:
     def dit(self) -> DiT:
         """The transformer with bfloat16 weights, built once."""
         if self._dit is None:
+            free_device_memory(self.device)
             self._dit = subjects.random_transformer(self.config, self.device, BF16)
         return self._dit
 
