@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import cases, report
+from benchmarks import cases, pair, report
+from benchmarks.budgets import within_budgets
 from benchmarks.cases import BF16, Bench, Facts
 from benchmarks.loading import loading
 
@@ -44,7 +45,12 @@ CASES: dict[str, Callable[[Bench], Facts]] = {
     ),
     "loading": loading,
     "fp8": cases.fp8,
-    "streamed": partial(cases.within_budgets, budgets_gib={"480": (24, 32, 48), "720": (48, 80)}),
+    "within budgets": partial(
+        within_budgets, budgets_gib={"480": (80, 48, 32, 24), "720": (80, 48)}
+    ),
+    "two devices, engines": pair.engines,
+    "two devices, 480": partial(pair.steps, size="480"),
+    "two devices, 720": partial(pair.steps, size="720"),
 }
 
 

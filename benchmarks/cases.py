@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
 from attrs import define, field
 
 from benchmarks import subjects
-from benchmarks.measure import GIB, busiest_kernels, measure, time_modules
+from benchmarks.measure import busiest_kernels, measure, time_modules
 from itk_engine.errors import UnsupportedFeatureError
 from itk_engine.model import Conditions, DiT
 from itk_engine.model.attention import RMSNorm
 from itk_engine.ops import norms, rope
 from itk_engine.ops.attention import attention_named
 from itk_engine.ops.fp8 import merge_fidelity, quantise_linears
-from itk_engine.placement import BlockStreamer, Demand, Picture, free_device_memory, plan_placement
+from itk_engine.placement import free_device_memory
 from itk_engine.sampling import Branch, Guidance, Guide, Predictor, Sampling, denoise
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ class Bench:
     def dit(self) -> DiT:
         """The transformer with bfloat16 weights, built once."""
         if self._dit is None:
+            free_device_memory(self.device)
             self._dit = subjects.random_transformer(self.config, self.device, BF16)
         return self._dit
 
@@ -239,61 +239,6 @@ def chunk(bench: Bench, size: str) -> Facts:
         return measure(work, device=bench.device, runs=2).plain()
 
 
-def within_budgets(bench: Bench, budgets_gib: dict[str, tuple[int, ...]]) -> Facts:
-    """Predict and decode within capped memory, blocks streamed as the planner says.
-
-    Ends the bench's model. The cap is the allocator's; what the driver takes is the planner's
-    to allow for.
-    """
-    dit, facts = bench.dit, {}
-    free_device_memory(bench.device)
-    resident = dict[str, torch.Tensor]()
-    for size in budgets_gib:
-        torch.manual_seed(0)
-        resident[size] = _prediction(bench, dit, size, speakers=1)()
-    begin = perf_counter()
-    streamer = BlockStreamer(dit.blocks, bench.device, resident=0, recallable=True)
-    facts["pinning"] = {
-        "gib": round(streamer.host_bytes / GIB, 2),
-        "pinning_seconds": round(perf_counter() - begin, 2),
-    }
-    for size, budgets in budgets_gib.items():
-        for budget in budgets:
-            name = f"{size} within {budget} GiB"
-            facts[name] = _within(bench, streamer, size, budget=budget, needed=resident[size])
-    streamer.close()
-    bench.forget()
-    return facts
-
-
-def _within(
-    bench: Bench, streamer: BlockStreamer, size: str, *, budget: int, needed: torch.Tensor
-) -> Facts:
-    bucket = bench.bucket(size)
-    picture = Picture(height=bucket.height, width=bucket.width, frames=bucket.frames)
-    plan = plan_placement(bench.config, Demand(picture=picture), budget_bytes=budget * GIB)
-    streamer.release()
-    free_device_memory(bench.device)
-    with _capped(bench.device, budget), torch.inference_mode():
-        streamer.keep(plan.resident_blocks)
-        vae = subjects.random_vae(bench.device, torch.float32, tiny=bench.tiny)
-        latent = torch.randn(16, *bucket.latent, device=bench.device)
-        torch.manual_seed(0)
-        work = _prediction(bench, bench.dit, size, speakers=1)
-        same = torch.equal(work(), needed)
-        predicted = measure(work, device=bench.device, runs=1, warm_up=False)
-        free_device_memory(bench.device)  # as an engine does whose blocks are streamed
-        decoded = measure(lambda: vae.decode(latent), device=bench.device, runs=1, warm_up=False)
-    return {
-        "plan": str(plan),
-        "resident_blocks": plan.resident_blocks,
-        "equal_to_resident": same,
-        "decode_seconds": round(decoded.seconds, 3),
-        "decode_peak_gib": round(decoded.peak_gib, 2),
-        **predicted.plain(),
-    }
-
-
 def _prediction(bench: Bench, dit: DiT, size: str, *, speakers: int) -> Callable[[], torch.Tensor]:
     bucket = bench.bucket(size)
     with torch.inference_mode():
@@ -319,17 +264,3 @@ def _tf32_convolutions() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
-
-
-@contextmanager
-def _capped(device: torch.device, gib: int) -> Iterator[None]:
-    """Let the allocator refuse what goes beyond a budget."""
-    if device.type != "cuda":
-        yield
-        return
-    total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(min(1.0, gib * GIB / total))
-    try:
-        yield
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from attrs import evolve, frozen
 from torch import nn
@@ -9,6 +11,8 @@ from torch import nn
 from itk_engine.model import Conditions, DiT, DiTConfig
 from itk_engine.ops.attention import attention_named
 from itk_engine.vae import VAE, VAEConfig
+
+M = TypeVar("M", bound=nn.Module)
 
 TINY = DiTConfig(
     dim=64,
@@ -56,8 +60,7 @@ def random_transformer(config: DiTConfig, device: torch.device, dtype: torch.dty
     """Build a transformer on the device with weights that keep activations near unit size."""
     with torch.device("meta"):
         dit = DiT(config)
-    dit = dit.to(dtype).to_empty(device=device).requires_grad_(requires_grad=False).eval()
-    _fill(dit)
+    with_random_weights(dit, device, dtype)
     dit.use_attention(attention_named("auto", device_type=device.type))
     return dit
 
@@ -67,9 +70,19 @@ def random_vae(device: torch.device, dtype: torch.dtype, *, tiny: bool) -> VAE:
     config = VAEConfig(base_width=16) if tiny else VAEConfig()
     with torch.device("meta"):
         vae = VAE(config)
-    vae = vae.to(dtype).to_empty(device=device).requires_grad_(requires_grad=False).eval()
-    _fill(vae)
+    vae = with_random_weights(vae, device, dtype)
+    if device.type == "cuda":  # as they are when they are read from a file
+        for parameter in vae.parameters():
+            if parameter.ndim == 5:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
     return vae
+
+
+def with_random_weights(model: M, device: torch.device, dtype: torch.dtype) -> M:
+    """Give a model that was built on the meta device memory and random weights."""
+    model = model.to(dtype).to_empty(device=device).requires_grad_(requires_grad=False).eval()
+    _fill(model)
+    return model
 
 
 @torch.no_grad()

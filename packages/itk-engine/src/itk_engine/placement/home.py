@@ -94,6 +94,10 @@ class Home:
         self.plan: Plan | None = None
         self.fidelity: Fidelity | None = None
 
+    def allow(self, budget_bytes: int | None) -> None:
+        """Plan with another budget from the next `arrange` on; None is all that is free."""
+        self._budget = budget_bytes
+
     def arrange(self, demand: Demand, wishes: Wishes | None = None) -> Plan:
         """Plan a generation and bring the models into place.
 
@@ -108,11 +112,12 @@ class Home:
         plan = self._planned(demand, evolve(wishes or Wishes(), fp8=self._fp8))
         if plan.precision == "fp8" and self.fidelity is None:
             self.fidelity = self._quantise()
+        self._place_beside(plan)  # first: a text encoder that leaves makes room for blocks
         if plan.streamed_blocks or plan.release_between_uses or self._blocks is not None:
             self._stream(plan)
         else:
             self._models.dit.to(self._device)
-        self._place_beside(plan)
+        free_device_memory(self._device)
         self.plan = plan
         return plan
 
@@ -187,6 +192,7 @@ class Home:
             text_layers=len(text.blocks),
             image=_parameters(self._models.clip),
             vae=_parameters(self._models.vae),
+            speech=_parameters(self._models.speech),
         )
 
     def _quantise(self) -> Fidelity:
@@ -224,7 +230,6 @@ class Home:
             self._text.release()
         elif plan.text_encoder == "device" and self._text is None:
             model.to(self._device)
-        free_device_memory(self._device)
 
 
 def _budget(device: torch.device, asked_bytes: int | None) -> int:

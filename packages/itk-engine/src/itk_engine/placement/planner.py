@@ -36,6 +36,7 @@ TEXT_ENCODER_PARAMETERS = 5_680_910_336
 TEXT_EMBEDDING_PARAMETERS = 256_384 * 4096
 IMAGE_ENCODER_PARAMETERS = 632_076_800
 VAE_PARAMETERS = 126_892_531
+SPEECH_ENCODER_PARAMETERS = 94_371_712  # in float32, and always on the device
 
 
 class PlanError(EngineError):
@@ -66,6 +67,7 @@ class Encoders:
     text_layers: int = 24
     image: int = IMAGE_ENCODER_PARAMETERS
     vae: int = VAE_PARAMETERS
+    speech: int = SPEECH_ENCODER_PARAMETERS
 
 
 @frozen(kw_only=True)
@@ -266,6 +268,7 @@ class _Draft:
         """Encoders that stay on the device in every phase."""
         return (
             self.vae_weights
+            + 4 * self.encoders.speech
             + (self.encoders.text * self.value if text == "device" else 0)
             + (self.image if image == "device" else 0)
         )

@@ -18,12 +18,13 @@ GIB = 1024**3
 LIVE_ROWS = 10.5
 
 # The autoencoder works on pieces of this many bytes of its widest activation, or on one latent
-# frame where that is more. Measured on an H200 at both sizes, its decoder takes so many such
-# activations at its worst moment (in float32 it sums three convolutions), holds the last two
+# frame where that is more. A test counts what its layers hold at once, at their worst moment:
+# about four such activations (in float32 with two convolutions beside each other), the last two
 # frames of every convolution's input, so many values for each pixel, and the video twice while
-# its pieces are joined.
+# its pieces are joined. The rest of the activations below is for the libraries' workspaces, half
+# an activation in bfloat16 on an H200, and for what the allocator cannot use of what it holds.
 VAE_PIECE_BYTES = 512 * 1024**2
-VAE_LIVE_ACTIVATIONS = {2: 5.2, 4: 7.2}  # by bytes per value
+VAE_LIVE_ACTIVATIONS = {2: 5.2, 4: 5.0}  # by bytes per value
 VAE_BASE_WIDTH = 96
 VAE_REMEMBERED_VALUES = 2 * (7 * 96 + 6 * 192 // 4 + 8 * 384 // 16 + 11 * 384 // 64)
 FRAMES_PER_LATENT = 4

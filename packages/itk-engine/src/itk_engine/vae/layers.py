@@ -90,9 +90,19 @@ class ResidualBlock(nn.Module):
         self.shortcut = PointConv(channels, out_channels) if channels != out_channels else None
 
     def forward(self, x_BTCHW: Tensor, past: Past | None = None) -> Tensor:
-        """Compute this piece after what `past` remembers."""
-        y = self.residual["2"](norm_silu(self.residual["0"], x_BTCHW), past)
-        y = self.residual["6"](norm_silu(self.residual["3"], y), past)
+        """Compute this piece after what `past` remembers.
+
+        The widest blocks set the memory of a whole decode, so nothing lives longer than needed.
+        """
+        first, second = self.residual["2"], self.residual["6"]
+        assert isinstance(first, CausalConv)
+        assert isinstance(second, CausalConv)
+        y = join_past(first, norm_silu(self.residual["0"], x_BTCHW), past)
+        y = convolve_time(y, first.weight, first.bias)
+        joined = join_past(second, norm_silu(self.residual["3"], y), past)
+        del y
+        y = convolve_time(joined, second.weight, second.bias)
+        del joined
         return add(y, x_BTCHW if self.shortcut is None else self.shortcut(x_BTCHW))
 
 
@@ -146,7 +156,7 @@ class Downsample(nn.Module):
         before = None if past is None else past.get(self)
         x = x_BTCHW if before is None else join_frames([before, x_BTCHW])
         if past is not None:
-            past[self] = x[:, -1:].clone()
+            remember(self, x[:, -1:], past)
         if x.shape[1] < 3:
             return x_BTCHW
         halved = convolve_time(x, conv.weight, conv.bias, stride=2)
@@ -191,8 +201,21 @@ def join_past(layer: nn.Module, x_BTCHW: Tensor, past: Past | None) -> Tensor:
         before = channels_last(x_BTCHW.new_zeros(batch, 2, *rest))
     joined = join_frames([before, x_BTCHW])
     if past is not None:
-        past[layer] = joined[:, -2:].clone()
+        remember(layer, joined[:, -2:], past)
     return joined
+
+
+def remember(layer: nn.Module, frames_BTCHW: Tensor, past: Past) -> None:
+    """Keep the last frames for the next piece, where they can in the memory of the ones before.
+
+    What outlives a piece would else lie somewhere else after each, and break up the room that
+    the large activations need.
+    """
+    before = past.get(layer)
+    if before is None or torch.is_grad_enabled():
+        past[layer] = frames_BTCHW.clone()
+    else:
+        before.copy_(frames_BTCHW)
 
 
 def convolve_time(
@@ -241,6 +264,7 @@ def sum_of_taps(x_BTCHW: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             padding=weight.shape[-1] // 2,
         )
         total = part if total is None else total.add_(part)
+        del part  # else it would still be there beside the next one
     assert total is not None
     return channels_last(total).unflatten(0, (x_BTCHW.shape[0], frames))
 
