@@ -62,8 +62,7 @@ def main() -> None:
     facts: dict[str, Any] = {"about": _about(device, options.commit, tiny=options.tiny)}
     facts["results"] = {}
     begin = perf_counter()
-    wanted = [name for name in CASES if not options.only or name in options.only]
-    for name in wanted:
+    for name in options.only or CASES:
         if perf_counter() - begin > options.seconds:
             facts["results"][name] = {"skipped": "no time was left"}
             continue
@@ -82,7 +81,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/latest"))
-    parser.add_argument("--only", nargs="*", default=[], help="names of measurements to run")
+    parser.add_argument(
+        "--only", nargs="*", choices=CASES, default=[], metavar="NAME", help="run these, in order"
+    )
     parser.add_argument("--runs", type=int, default=3, help="timed runs of each, where it matters")
     parser.add_argument("--seconds", type=float, default=3600, help="start nothing after these")
     parser.add_argument("--commit", default=None, help="what is measured; asked of git if absent")
