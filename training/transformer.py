@@ -93,8 +93,8 @@ def main() -> None:
     ask.add_argument("--prepare", type=float, default=75, help="seconds to draw and encode clips")
     ask.add_argument("--first-seed", type=int, default=100_000)
     ask.add_argument("--span", type=float, nargs=2, default=(0.0, 1.0), help="part of the schedule")
-    ask.add_argument("--clips", type=Path, help="more clips, which another process encodes here")
-    ask.add_argument("--only-clips", action="store_true", help="encode --clips, train nothing")
+    ask.add_argument("--clips", type=Path, nargs="*", default=[], help="files of more clips")
+    ask.add_argument("--only-clips", type=Path, help="encode clips into this file, train nothing")
     ask.add_argument("--no-graphs", dest="graphs", action="store_false")
     ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = ask.parse_args()
@@ -118,8 +118,8 @@ def train(given: argparse.Namespace) -> None:  # noqa: PLR0915  a stage reads fr
     optimiser = loop.Optimiser(model, plain=PLAIN)
     known = go_on(given.state, model, optimiser, parts) if given.resume else False
     pools = prepare(given, parts, device, known=known)
-    if given.clips:
-        join(pools, given.clips, parts)
+    for file in given.clips:
+        join(pools, file, parts)
     print(f"pools ready after {clock.spent:.1f} s", flush=True)
     if fast:
         fuse()
@@ -135,10 +135,13 @@ def train(given: argparse.Namespace) -> None:  # noqa: PLR0915  a stage reads fr
     curve = loop.Curve(given.state / "transformer-curve")
     chance = torch.Generator().manual_seed(optimiser.steps + 17)
     sums, count = torch.zeros(4, device=device), 0
-    warm_start = last = clock.spent
+    warm_start = last = kept = clock.spent
     shares = torch.tensor([row[3] for row in POOLS])
     every = 200 if given.small >= 1 else 5
     while clock.spent < given.seconds:
+        if clock.spent > kept + 45:
+            keep(model, optimiser, parts, given.state)
+            kept = clock.spent
         share = (clock.spent - warm_start) / (given.seconds - warm_start)
         share = given.span[0] + (given.span[1] - given.span[0]) * share
         pool = pools[int(torch.multinomial(shares, 1, generator=chance))]
@@ -333,9 +336,9 @@ def encode_clips(given: argparse.Namespace) -> None:
     torch.set_float32_matmul_precision("high")
     parts = Parts.load(given.state, device)
     tables = [table for _, _, table in _tables(given, parts, device)]
-    part = given.clips.with_suffix(".part")
+    part = given.only_clips.with_suffix(".part")
     torch.save(tables, part)
-    part.rename(given.clips)
+    part.rename(given.only_clips)
 
 
 def join(pools: list[Pool], file: Path, parts: Parts) -> None:
@@ -557,6 +560,18 @@ def sample(
 
 
 @torch.no_grad()
+def keep(model: DiT, optimiser: loop.Optimiser, parts: Parts, folder: Path) -> None:
+    """Write the averaged weights and the momentum, from which a later stage goes on."""
+    momentum = {n: t.to(torch.bfloat16).cpu() for n, t in optimiser.momentum.items()}
+    average = {n: t.half().cpu() for n, t in loop.averaged(model, optimiser).items()}
+    whole = {"weights": average, "mean": parts.mean.cpu(), "std": parts.std.cpu()}
+    for name, content in (("momentum", momentum), ("average", whole)):
+        part = folder / f"transformer-{name}.part"
+        torch.save(content, part)
+        part.rename(part.with_suffix(".pt"))
+
+
+@torch.no_grad()
 def finish(
     model: DiT,
     optimiser: loop.Optimiser,
@@ -565,16 +580,9 @@ def finish(
 ) -> None:
     """Save the state and the averaged weights; speak with held-out faces and voices."""
     folder = given.state
-    loop.save(folder, "transformer", optimiser.state())
-    momentum = {n: t.to(torch.bfloat16).cpu() for n, t in optimiser.momentum.items()}
-    torch.save(momentum, folder / "transformer-momentum.pt")
-    average = loop.averaged(model, optimiser)
-    torch.save(
-        {"weights": {n: t.half().cpu() for n, t in average.items()},
-         "mean": parts.mean.cpu(), "std": parts.std.cpu()}, folder / "transformer-average.pt",
-    )  # fmt: skip
+    keep(model, optimiser, parts, folder)
     fresh = DiT(CONFIG).to(parts.mean.device)
-    fresh.load_state_dict(average)
+    fresh.load_state_dict(loop.averaged(model, optimiser))
     facts, rows = {}, []
     for size, people in (((128, 128), 1), ((96, 176), 2)):
         scores, strip = speak(

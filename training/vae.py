@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
 from pathlib import Path
 
 import clips
@@ -34,16 +33,14 @@ CONFIG = VAEConfig(base_width=BASE_WIDTH, latent_mean=(0.0,) * 16, latent_std=(1
 FRAMES = 81
 PLAIN = ("encoder.conv1", "decoder.head", "conv1", "conv2", "encoder.head")
 # (size, people, clips, frames of each)
-POOLS = (((128, 128), 1, 2400, 33), ((128, 128), 1, 200, FRAMES), ((96, 176), 2, 700, 33))
+POOLS = (((128, 128), 1, 1500, 33), ((128, 128), 1, 140, FRAMES), ((96, 176), 2, 450, 33))
 # (pool, clips and frames of one step, share of the steps at the start, at the end): first many
 # faces at once, which is where most is learnt, then longer and longer clips.
 STEPS = (
-    (0, 40, 1, 0.30, 0.06),
-    (0, 10, 5, 0.30, 0.10),
-    (0, 3, 17, 0.22, 0.40),
+    (0, 40, 1, 0.56, 0.10),
+    (0, 3, 17, 0.30, 0.46),
     (1, 1, 81, 0.03, 0.22),
-    (2, 40, 1, 0.06, 0.02),
-    (2, 3, 17, 0.09, 0.20),
+    (2, 3, 17, 0.11, 0.22),
 )
 
 
@@ -89,9 +86,6 @@ def train(given: argparse.Namespace) -> None:  # noqa: PLR0915  a stage reads fr
     state = loop.load(given.state, "vae") if given.resume else None
     if state:
         optimiser.resume(state)
-    if fast:
-        choose(vae, pools, graphs=given.graphs)
-        print(f"convolutions chosen after {clock.spent:.1f} s", flush=True)
 
     def work(video: Tensor, weights: Tensor, square: Tensor) -> Tensor:
         losses = loss(vae, video, weights, square=square)
@@ -103,9 +97,12 @@ def train(given: argparse.Namespace) -> None:  # noqa: PLR0915  a stage reads fr
     curve = loop.Curve(given.state / "vae-curve")
     seen, count, chance = 0, 0, torch.Generator().manual_seed(optimiser.steps + 5)
     sums = torch.zeros(4, device=device)
-    last = warm_start = clock.spent
+    last = warm_start = kept = clock.spent
     every = 400 if given.small >= 1 else 4
     while clock.spent < given.seconds:
+        if clock.spent > kept + 45:
+            keep(vae, optimiser, given.state)
+            kept = clock.spent
         share = (clock.spent - warm_start) / (given.seconds - warm_start)
         video, weights = pools.draw(chance, share)
         factor = given.rate * loop.rate(share, warm=0.01, end=0.01)
@@ -125,6 +122,13 @@ def train(given: argparse.Namespace) -> None:  # noqa: PLR0915  a stage reads fr
             seen, count, last = 0, 0, clock.spent
     finish(vae, optimiser, given.state, device, small=given.small < 1)
     curve.write()
+
+
+def keep(vae: VAE, optimiser: loop.Optimiser, folder: Path) -> None:
+    """Write the averaged weights, so that a stage that is cut short was not for nothing."""
+    state = {n: t.half().cpu() for n, t in loop.averaged(vae, optimiser).items()}
+    torch.save(state, folder / "vae-average.part")
+    (folder / "vae-average.part").rename(folder / "vae-average.pt")
 
 
 def make() -> VAE:
@@ -324,32 +328,7 @@ def _panned(seeds: list[int], size: tuple[int, int], length: int, device: torch.
     return torch.stack(frames, 1).clamp(0, 1)
 
 
-def choose(vae: VAE, pools: Pools, *, graphs: bool) -> None:
-    """Take the faster of two ways to convolve over time, measured on a real step."""
-
-    def work(video: Tensor, weights: Tensor) -> Tensor:
-        total = loss(vae, video, weights, square=video.new_ones(()))[0]
-        total.backward()
-        vae.zero_grad(set_to_none=True)
-        return total.detach()
-
-    spent = {}
-    batch = pools.draw(torch.Generator().manual_seed(1), 0.0, only=2)
-    for folded in (True, False):
-        quick(vae, compiled=True, folded=folded)
-        step = loop.Repeated(work, graphs=graphs)
-        for turn in range(14):
-            if turn == 6:
-                torch.cuda.synchronize()
-                start = time.monotonic()
-            step(*batch)
-        torch.cuda.synchronize()
-        spent[folded] = (time.monotonic() - start) / 8
-    print("seconds a step, folded and 3-D:", spent, flush=True)
-    quick(vae, compiled=True, folded=spent[True] < spent[False])
-
-
-def quick(vae: VAE, *, compiled: bool, folded: bool = True) -> None:  # noqa: C901  four small functions
+def quick(vae: VAE, *, compiled: bool) -> None:
     """Let training run through fused pieces: the same numbers in fewer kernels."""
 
     def prepare(x: Tensor, gamma: Tensor) -> Tensor:
@@ -358,25 +337,11 @@ def quick(vae: VAE, *, compiled: bool, folded: bool = True) -> None:  # noqa: C9
         y = F.silu(last * scale * gamma.flatten()).to(x.dtype)
         return F.pad(y, (0, 0, 0, 0, 0, 0, 2, 0)).movedim(-1, 2)
 
-    def prepare_folded(x: Tensor, gamma: Tensor) -> Tensor:
-        y = prepare_plain(x, gamma).movedim(2, -1)
-        frames = x.shape[1]
-        taps = torch.cat([y[:, tap : tap + frames] for tap in range(3)], -1)
-        return taps.movedim(-1, 2)
-
-    prepare_plain = prepare
-    if folded:
-        prepare = prepare_folded
     if compiled:
         torch._dynamo.config.recompile_limit = 64  # noqa: SLF001
         prepare = torch.compile(prepare, dynamic=True)
 
     def convolve(conv: nn.Conv3d, x: Tensor) -> Tensor:
-        if folded:
-            weight = conv.weight.transpose(1, 2).flatten(1, 2)
-            weight = weight.contiguous(memory_format=torch.channels_last)
-            y = F.conv2d(x.flatten(0, 1), weight, conv.bias, padding=1)
-            return y.unflatten(0, x.shape[:2])
         if x.is_cuda:
             volume = x.movedim(2, 1)
             return F.conv3d(volume, conv.weight, conv.bias, 1, (0, 1, 1)).movedim(1, 2)
@@ -409,9 +374,9 @@ def finish(
     vae: VAE, optimiser: loop.Optimiser, folder: Path, device: torch.device, *, small: bool
 ) -> None:
     """Save the state, measure the averaged weights on held-out faces, write samples."""
+    keep(vae, optimiser, folder)
     loop.save(folder, "vae", optimiser.state())
     vae.load_state_dict(loop.averaged(vae, optimiser))
-    torch.save({n: t.half().cpu() for n, t in vae.state_dict().items()}, folder / "vae-average.pt")
     corpus = sounds.Corpus.load(Path(".train") / "held_out.ogg", device)
     chance = torch.Generator(device).manual_seed(3)
     count, frames = (2 if small else 16), FRAMES
