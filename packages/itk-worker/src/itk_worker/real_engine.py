@@ -55,6 +55,7 @@ def load_engine(settings: Settings, log: Log) -> Loaded:
         attention=settings.attention,  # type: ignore[arg-type]
         vram_budget_gib=settings.vram_budget_gib,
         fp8=settings.fp8,  # type: ignore[arg-type]
+        kernel_cache=settings.cache / "kernels",
     )
     engine = Engine.load(files, config)
     return Loaded(
