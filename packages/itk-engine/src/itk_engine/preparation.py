@@ -96,7 +96,7 @@ def prepare(models: "Models", request: GenerationRequest) -> Prepared:
             speeches=features,
             picture=framing.picture,
             masks=masks,
-            chunks=plan_chunks(frames, plan, cuts=_cuts(request)),
+            chunks=plan_chunks(frames, plan, cuts=_cuts(request, frames)),
             sampling=sampling,
             colour_strength=parameters.color_correction_strength,
         ),
@@ -146,10 +146,10 @@ def sampling_of(parameters: Parameters) -> Sampling:
     )
 
 
-def _cuts(request: GenerationRequest) -> tuple[int, ...]:
+def _cuts(request: GenerationRequest, frames: int) -> tuple[int, ...]:
     picture = request.picture
     if request.parameters.split_scenes and isinstance(picture, MovingPicture):
-        return picture.cut_frames
+        return picture.cuts_within(frames)
     return ()
 
 

@@ -26,7 +26,7 @@ from itk_schema import (
 )
 
 from .cancel import StopSwitch
-from .dubs import find_cuts, lay_under, without_effect
+from .dubs import lay_under, scenes_of, without_effect
 from .encoding import ChunkEncoder
 from .features import NO_SYNTHESISER, require_available
 from .inputs import Fetch, UnusableInputError, fetch_inputs, hear, read_masks, see
@@ -117,7 +117,7 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
         say(Stage.DOWNLOADS_OK, **inputs.sizes)
         say(Stage.EMBEDDINGS_STARTED)
         task.switch.check()
-        cuts = find_cuts(picture, inputs, parameters, check=task.switch.check, path=path)
+        scenes = scenes_of(picture, inputs, parameters, check=task.switch.check, path=path)
         spoken = recorded or say_aloud(
             job, parameters, bench.synthesiser, check=task.switch.check, path=path
         )
@@ -132,7 +132,7 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
             speech_loudness=heard.loudness,
             bbox=job.bbox,
             masks=masks,
-            cuts_seconds=cuts,
+            scenes=scenes,
         )
         prepared = _prepare(order, bench)
         embedding_ms = clock.lap_ms()

@@ -112,7 +112,9 @@ def _request(order: Order) -> GenerationRequest:
             else MovingPicture(
                 video=picture,
                 end=order.parameters.video_end,
-                cuts_seconds=order.cuts_seconds,
+                scenes_seconds=tuple(
+                    (scene.start_seconds, scene.end_seconds) for scene in order.scenes
+                ),
             )
         ),
         speeches=order.speeches,
