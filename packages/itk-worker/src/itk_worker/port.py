@@ -67,6 +67,10 @@ class Chunk(Protocol):
     def frames(self) -> np.ndarray: ...  # uint8 [F, H, W, 3]
     @property
     def timings(self) -> ChunkTimings: ...
+    @property
+    def predictions(self) -> int: ...  # that the model was asked for
+    @property
+    def skipped(self) -> int: ...  # of them, answered by TeaCache
 
 
 class Prepared(Protocol):
