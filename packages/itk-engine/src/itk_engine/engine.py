@@ -145,7 +145,7 @@ class Engine:
         `on_progress` is called in order; what it raises ends the generation.
 
         Raises:
-            NotFiniteError: a latent holds NaN or infinity.
+            NotFiniteError: a latent or a picture holds NaN or infinity.
             OutOfMemoryError: the device is too small; the error says what to change.
         """
         prepared = request if isinstance(request, Prepared) else self.prepare(request)

@@ -99,6 +99,20 @@ def test_a_latent_that_is_not_finite_is_an_error(
         bias.copy_(whole)
 
 
+def test_a_picture_that_is_not_finite_is_an_error(
+    engine: Engine, request_of: MakeRequest, models: Any
+) -> None:
+    """A broken autoencoder does not make black frames either."""
+    bias = models.vae.conv2.bias
+    whole = bias.clone()
+    bias[0] = torch.nan
+    try:
+        with pytest.raises(NotFiniteError, match="the picture is not finite in chunk 0"):
+            video_of(engine, request_of())
+    finally:
+        bias.copy_(whole)
+
+
 def test_a_speech_that_is_too_short_says_so(engine: Engine, request_of: MakeRequest) -> None:
     """The second speaker's speech is named by its place."""
     good, short = (
