@@ -10,8 +10,13 @@ import pytest
 import torch
 
 from itk_engine.conditioning import read_tokenizer
-from itk_engine.config import CheckpointFiles
-from itk_engine.errors import EngineError, WeightsMismatchError, WeightsUnreadableError
+from itk_engine.config import CheckpointFiles, Lora
+from itk_engine.errors import (
+    EngineError,
+    MissingWeightsError,
+    WeightsMismatchError,
+    WeightsUnreadableError,
+)
 from itk_engine.tiny import TINY_SIZES, TinyModels, TinySizes, write_checkpoint
 from itk_engine.weights import read_entries, read_models, read_transformer
 
@@ -109,6 +114,20 @@ def test_a_complete_file_needs_no_adapter(
         given = attrs.evolve(files, base=base, adapter=complete)
         read, _, _ = read_transformer(given, device=CPU, dtype=torch.float32)
         assert all(torch.equal(value, state[name]) for name, value in read.state_dict().items())
+
+
+def test_paths_may_be_strings(files: CheckpointFiles) -> None:
+    """As whoever writes the first line of a script writes them."""
+    as_text = CheckpointFiles(
+        base=str(files.base),
+        adapter=str(files.adapter),
+        wav2vec=str(files.wav2vec),
+        loras=(Lora(path="nowhere.safetensors"),),
+    )
+    assert attrs.evolve(as_text, loras=()) == files
+    with pytest.raises(MissingWeightsError, match=r"LoRA not found: nowhere\.safetensors"):
+        read_transformer(as_text, device=CPU, dtype=torch.float32)
+    assert CheckpointFiles(base="a", wav2vec="b", quantised="q").quantised == Path("q")
 
 
 def test_a_base_that_lacks_a_key_is_named(files: CheckpointFiles, tmp_path: Path) -> None:
