@@ -203,4 +203,6 @@ def _checked(speech: Waveform, *, field: str) -> Waveform:
             needed_seconds=_SHORTEST_SECONDS,
             speech=field,
         )
+    if not np.isfinite(speech.samples).all():
+        raise InvalidRequestError(field, "finite samples", "NaN or infinity")
     return speech

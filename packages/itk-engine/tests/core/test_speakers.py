@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from itk_engine.engine import Engine
+from itk_engine.errors import InvalidRequestError
 from itk_engine.request import GenerationRequest
 from itk_media import Waveform
 
@@ -34,6 +35,15 @@ def test_the_video_is_as_long_as_the_speech_within_a_frame(
     assert seconds - 1 / 25 < prepared.frames / 25 <= seconds
     assert {len(features) for features in prepared.scene.speeches} == {prepared.frames}
     assert sum(chunk.kept for chunk in prepared.scene.chunks) == prepared.frames
+
+
+def test_a_speech_that_is_not_finite_is_named(engine: Engine, request_of: MakeRequest) -> None:
+    """Before it makes every latent NaN, for which the weights would be blamed."""
+    samples = noise(9600).samples.copy()
+    samples[500] = np.nan
+    broken = Waveform(samples=samples, sample_rate=16000)
+    with pytest.raises(InvalidRequestError, match=r"speeches\[1\]: needed finite samples, got NaN"):
+        engine.prepare(request_of(speeches=(noise(9600), broken)))
 
 
 def test_beside_one_speaker_in_a_box_there_is_silence(
