@@ -29,11 +29,13 @@ COPY packages/itk-engine/pyproject.toml packages/itk-engine/README.md packages/i
 COPY packages/itk-worker/pyproject.toml packages/itk-worker/README.md packages/itk-worker/
 COPY packages/itk-client/pyproject.toml packages/itk-client/README.md packages/itk-client/
 COPY apps/gradio/pyproject.toml apps/gradio/README.md apps/gradio/
-RUN /opt/uv/bin/uv sync --frozen --no-dev --no-install-workspace --package itk-worker
+# The extra flash is flash-attn-4; where it does not work, cuDNN's attention takes its place.
+RUN /opt/uv/bin/uv sync --frozen --no-dev --no-install-workspace --package itk-worker --extra flash
 
 COPY packages packages
 COPY apps apps
-RUN /opt/uv/bin/uv sync --frozen --no-dev --no-editable --compile-bytecode --package itk-worker
+RUN /opt/uv/bin/uv sync --frozen --no-dev --no-editable --compile-bytecode --package itk-worker \
+    --extra flash
 
 # No USER: Runpod mounts network volumes for root alone, and results are written there.
 ENV MODEL_CACHE=/models

@@ -1,6 +1,8 @@
 """The images are described by files that hold together."""
 
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,21 @@ def test_everything_that_an_image_copies_exists(dockerfile: Path) -> None:
     assert [source for source in sources if not (ROOT / source).exists()] == []
     members = [*ROOT.glob("packages/*/pyproject.toml"), *ROOT.glob("apps/*/pyproject.toml")]
     assert {str(member.relative_to(ROOT)) for member in members} <= set(sources)
+
+
+def test_the_worker_installs_the_fastest_attention_with_its_hash() -> None:
+    """The image asks for flash-attn-4 in each of its steps; a plain installation has none."""
+    steps = re.findall(r"uv sync(?:.*\\\n)*.*", (ROOT / "docker/worker.Dockerfile").read_text())
+    assert len(steps) == 2
+    assert all("--frozen" in step and "--extra flash" in step for step in steps)
+    locked = {
+        package["name"]: package
+        for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    }
+    assert all(wheel["hash"] for wheel in locked["flash-attn-4"]["wheels"])
+    engine, worker = locked["itk-engine"], locked["itk-worker"]
+    plain = {one["name"] for one in (*engine["dependencies"], *worker["dependencies"])}
+    assert "flash-attn-4" not in plain
+    assert [one["name"] for one in engine["optional-dependencies"]["flash"]] == ["flash-attn-4"]
+    extras = {one["name"]: one.get("extra") for one in worker["optional-dependencies"]["flash"]}
+    assert extras["itk-engine"] == ["flash"]

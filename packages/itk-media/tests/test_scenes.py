@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -84,3 +87,36 @@ def test_the_limits_of_videos_hold_here_too(tmp_path):
     """A long film is refused before it is looked at."""
     with pytest.raises(TooLargeError):
         find_scenes(write_film(tmp_path / "v.mp4", [30]), limits=DecoderLimits(max_seconds=1.0))
+
+
+def test_a_search_that_nobody_wants_ends_with_its_process(tmp_path):
+    """What `check` raises comes through at once, and the decoding process is gone."""
+    path = write_film(tmp_path / "v.mp4", [300])
+    looks = []
+
+    def check():
+        looks.append(children())
+        raise TimeoutError
+
+    before = children()
+    with pytest.raises(TimeoutError):
+        find_scenes(path, check=check)
+    assert len(looks) == 1
+    assert looks[0] - before
+    assert children() <= before
+
+
+def children() -> set[str]:
+    """Ids of this process's children that are not yet gone."""
+    return {
+        entry.name
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _parent(entry) == os.getpid()
+    }
+
+
+def _parent(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0

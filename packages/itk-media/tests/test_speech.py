@@ -26,6 +26,7 @@ from itk_media import (
     read_speech,
     read_track,
     resample,
+    speech_of,
     write_track,
 )
 
@@ -57,6 +58,9 @@ def test_samples_equal_those_of_librosa(media, tmp_path, name, rate, channels, s
     assert speech.sample_rate == 16000
     assert speech.samples.dtype == np.float32
     assert np.array_equal(speech.samples, expected)
+    heard = speech_of(read_track(path))
+    assert heard.sample_rate == 16000
+    assert np.array_equal(heard.samples, expected)
 
 
 @OLD_MODULES
@@ -66,6 +70,7 @@ def test_the_sample_speech_equals_librosa(samples):
     for path in (samples / "single" / "1.wav", samples / "multi" / "1-man.WAV"):
         expected, _ = librosa.load(path, sr=16000)
         assert np.array_equal(read_speech(path).samples, expected)
+        assert np.array_equal(speech_of(read_track(path)).samples, expected)
 
 
 @pytest.mark.parametrize(

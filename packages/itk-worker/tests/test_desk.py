@@ -183,6 +183,18 @@ async def test_silence_is_valid_and_warned_of(counter):
     assert any("silent" in warning for warning in output.warnings)
 
 
+async def test_what_teacache_skipped_is_told(counter):
+    """The log counts skipped predictions; a job in which none was is warned."""
+    job = job_input(use_teacache=True)
+    told = parse_output(await counter.take({**job, "prompt": "[skip]"}, "a")).warnings
+    assert not any("use_teacache" in warning for warning in told)
+    lines = [json.loads(line) for line in counter.text.getvalue().splitlines()]
+    (details,) = [line["details"] for line in lines if line["event"] == "muxing_started"]
+    assert (details["skipped"], details["predictions"]) == (3, 8)
+    told = parse_output(await counter.take(job, "b")).warnings
+    assert any("use_teacache skipped nothing" in warning for warning in told)
+
+
 async def test_two_speakers_reach_the_engine_one_by_one(counter):
     """Each speech goes to the engine as it is; the video is as long as the longer one."""
     both = {

@@ -8,7 +8,7 @@ from worker_fakes import clip, tone
 from itk_media import LocalFile, open_video, read_speech
 from itk_schema import Parameters
 from itk_worker.cancel import JobStoppedError, StopSwitch
-from itk_worker.dubs import find_cuts, lay_under, without_effect
+from itk_worker.dubs import lay_under, scenes_of, without_effect
 from itk_worker.inputs import Inputs, UnusableInputError, hear
 
 
@@ -70,15 +70,16 @@ def test_scenes_are_found_only_where_they_are_to_be_split(films, speech):
         inputs = Inputs(picture=local(films / "hum.mp4"), speeches=(speech,))
         split = Parameters(split_scenes=True)
         check = StopSwitch().check
-        assert find_cuts(film, inputs, Parameters(), check=check, path="input") == ()
-        (cut,) = find_cuts(film, inputs, split, check=check, path="input")
-        assert cut == pytest.approx(1.0, abs=0.01)
+        assert scenes_of(film, inputs, Parameters(), check=check, path="input") == ()
+        first, second = scenes_of(film, inputs, split, check=check, path="input")
+        assert first.start_seconds == 0
+        assert first.end_seconds == second.start_seconds == pytest.approx(1.0, abs=0.01)
         moving = Parameters(camera_motion="zoom_in")
         assert without_effect(film, moving) == (
             "camera_motion has no effect: cond_video is a video",
         )
     still = np.zeros((8, 8, 3), np.uint8)
-    assert find_cuts(still, inputs, split, check=check, path="input") == ()
+    assert scenes_of(still, inputs, split, check=check, path="input") == ()
     assert without_effect(still, split) == ("split_scenes has no effect: cond_video is a picture",)
 
 
@@ -88,7 +89,7 @@ def test_a_search_for_scenes_ends_with_its_job(films, speech):
     switch.stop("cancelled")
     inputs = Inputs(picture=local(films / "hum.mp4"), speeches=(speech,))
     with open_video(films / "hum.mp4") as film, pytest.raises(JobStoppedError):
-        find_cuts(film, inputs, Parameters(split_scenes=True), check=switch.check, path="input")
+        scenes_of(film, inputs, Parameters(split_scenes=True), check=switch.check, path="input")
 
 
 def test_speech_is_cut_for_the_model_and_for_people(speech):

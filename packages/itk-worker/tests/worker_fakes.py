@@ -47,6 +47,8 @@ class FakeChunk:
     index: int
     frames: np.ndarray
     timings: FakeTimings = FakeTimings()
+    predictions: int = 8
+    skipped: int = 0
 
 
 @frozen(kw_only=True)
@@ -121,7 +123,8 @@ class FakeEngine:
                 drawn.integers(0, 256, shape, np.uint8) if noisy else np.full(shape, 99, np.uint8)
             )
             made = upto
-            yield FakeChunk(index=chunk, frames=frames)
+            skipped = 3 if "[skip]" in prepared.prompt else 0
+            yield FakeChunk(index=chunk, frames=frames, skipped=skipped)
 
     def close(self):  # noqa: D102
         self.closed = True

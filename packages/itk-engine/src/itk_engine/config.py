@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from attrs import field, frozen
+from attrs.converters import optional
 
 DeviceName = str  # "auto", "cpu", "cuda", "cuda:1"
 DtypeName = Literal["auto", "float32", "bfloat16"]
@@ -15,7 +16,7 @@ AttentionName = Literal["auto", "sdpa", "cudnn", "flash4"]
 class Lora:
     """One low-rank file and how strongly it is merged."""
 
-    path: Path
+    path: Path = field(converter=Path)
     scale: float = 1.0
     alpha: Literal["file", "ignore"] = "file"  # "ignore" is the reference's narrower reading
 
@@ -31,9 +32,9 @@ class CheckpointFiles:
     """
 
     base: Path = field(converter=Path)
-    adapter: Path | None = None
+    adapter: Path | None = field(default=None, converter=optional(Path))
     wav2vec: Path = field(converter=Path)
-    quantised: Path | None = None
+    quantised: Path | None = field(default=None, converter=optional(Path))
     loras: tuple[Lora, ...] = ()
 
 
@@ -56,4 +57,4 @@ class EngineConfig:
     vram_budget_gib: float | None = None
     fp8: Fp8Name = "never"
     processes: int | None = None
-    kernel_cache: Path | None = None
+    kernel_cache: Path | None = field(default=None, converter=optional(Path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Self
@@ -15,7 +15,7 @@ from itk_engine.ops.attention import attention_named
 from itk_engine.pipeline import Conditioned, Finished, Parts, Stepped, generate
 from itk_engine.placement import GIB, Home, first_places, keep_kernels
 from itk_engine.placement.parallel import start_team
-from itk_engine.preparation import Prepared, needs, prepare
+from itk_engine.preparation import Prepared, needs, prepare, prompts_of
 from itk_engine.request import ChunkTimings, GenerationProgress, GenerationRequest, VideoChunk
 from itk_engine.sampling import Predictor, SeededNoise
 
@@ -131,7 +131,9 @@ class Engine:
         demand, wishes = needs(request, bucket_scale=self._models.bucket_scale)
         with _memory(self._device, during="preparation"):
             self._home.arrange(demand, wishes)
-            with self._home.reading():
+            known = all(map(self._models.text.knows, prompts_of(request)))
+            # An encoder that lives on the host is brought over for new prompts alone.
+            with nullcontext() if known else self._home.reading():
                 return prepare(self._models, request)
 
     def generate(
@@ -145,7 +147,7 @@ class Engine:
         `on_progress` is called in order; what it raises ends the generation.
 
         Raises:
-            NotFiniteError: a latent holds NaN or infinity.
+            NotFiniteError: a latent or a picture holds NaN or infinity.
             OutOfMemoryError: the device is too small; the error says what to change.
         """
         prepared = request if isinstance(request, Prepared) else self.prepare(request)

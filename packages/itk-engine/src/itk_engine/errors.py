@@ -92,15 +92,16 @@ class OutOfMemoryError(EngineError):
 
 @define
 class NotFiniteError(EngineError):
-    """A latent holds NaN or infinity, so there is no picture to show."""
+    """A latent or a picture holds NaN or infinity, so there is nothing to show."""
 
     chunk: int
     step: int | None
     advice: str = "check the weights, the LoRA scales and the guidance scales"
+    what: str = "latent"
 
     def __str__(self) -> str:
         where = f"chunk {self.chunk}" + ("" if self.step is None else f", step {self.step}")
-        return f"the latent is not finite in {where}; {self.advice}"
+        return f"the {self.what} is not finite in {where}; {self.advice}"
 
 
 @define

@@ -130,7 +130,7 @@ def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
     which keeps the generator in step with the published model's.
 
     Raises:
-        NotFiniteError: a chunk's latent holds NaN or infinity.
+        NotFiniteError: a chunk's latent or picture holds NaN or infinity.
     """
     sampling = scene.sampling
     time = parts.dit.embed_time(torch.tensor(sampling.times[:-1], device=parts.device))
@@ -169,6 +169,10 @@ def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
         if not torch.isfinite(latent).all():
             raise NotFiniteError(chunk=chunk.index, step=None)
         video = parts.vae.decode(latent[0])
+        if not torch.isfinite(video.sum()):  # within -1..1, so that nothing else makes it infinite
+            raise NotFiniteError(
+                chunk=chunk.index, step=None, advice="check the autoencoder's file", what="picture"
+            )
         video = match_colours(video, first_picture.to(video.device), scene.colour_strength)
         if not chunk.last and (overlap := scene.chunks[chunk.index + 1].overlap):
             motion_pixels = video[:, -overlap:].clone()

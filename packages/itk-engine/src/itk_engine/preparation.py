@@ -86,17 +86,15 @@ def prepare(models: "Models", request: GenerationRequest) -> Prepared:
     framing = Framing.of(request.picture, parameters, scale=models.bucket_scale)
     masks = place_regions(request, framing) if len(speeches) == 2 else None
     sampling = sampling_of(parameters)
-    negative = None
-    if any(branch.negative for branch in sampling.guidance.branches):
-        negative = models.text.encode(_negative_prompt(request))
+    states = [models.text.encode(prompt) for prompt in prompts_of(request)]
     return Prepared(
         scene=Scene(
-            prompt=models.text.encode(request.prompt),
-            negative=negative,
+            prompt=states[0],
+            negative=states[1] if len(states) > 1 else None,
             speeches=features,
             picture=framing.picture,
             masks=masks,
-            chunks=plan_chunks(frames, plan, cuts=_cuts(request)),
+            chunks=plan_chunks(frames, plan, cuts=_cuts(request, frames)),
             sampling=sampling,
             colour_strength=parameters.color_correction_strength,
         ),
@@ -105,6 +103,14 @@ def prepare(models: "Models", request: GenerationRequest) -> Prepared:
         frames=frames,
         mixed_speech=mixed,
     )
+
+
+def prompts_of(request: GenerationRequest) -> tuple[str, ...]:
+    """Return what has to be read: the prompt, and the negative one where a branch sees it."""
+    branches = sampling_of(request.parameters).guidance.branches
+    if any(branch.negative for branch in branches):
+        return (request.prompt, _negative_prompt(request))
+    return (request.prompt,)
 
 
 def needs(request: GenerationRequest, *, bucket_scale: float) -> tuple[Demand, Wishes]:
@@ -146,10 +152,10 @@ def sampling_of(parameters: Parameters) -> Sampling:
     )
 
 
-def _cuts(request: GenerationRequest) -> tuple[int, ...]:
+def _cuts(request: GenerationRequest, frames: int) -> tuple[int, ...]:
     picture = request.picture
     if request.parameters.split_scenes and isinstance(picture, MovingPicture):
-        return picture.cut_frames
+        return picture.cuts_within(frames)
     return ()
 
 
@@ -197,4 +203,6 @@ def _checked(speech: Waveform, *, field: str) -> Waveform:
             needed_seconds=_SHORTEST_SECONDS,
             speech=field,
         )
+    if not np.isfinite(speech.samples).all():
+        raise InvalidRequestError(field, "finite samples", "NaN or infinity")
     return speech

@@ -1,6 +1,6 @@
 """What a caller asks of the engine, and what comes back."""
 
-import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -13,6 +13,9 @@ from itk_media import VideoFrames, Waveform
 from itk_schema import Parameters
 
 Stage = Literal["preprocess", "sampling", "decode"]
+
+_SLACK_SECONDS = 1e-6  # of moments that were computed in two ways
+_JUST_BEFORE_SECONDS = 0.5 / FRAMES_PER_SECOND
 
 
 class Picture(Protocol):
@@ -56,30 +59,57 @@ class MovingPicture:
     """A video that people are dubbed in, taken by time whatever its own frame rate.
 
     `end` says what it shows when the speech outlasts it: its last frame, or itself backwards
-    and forwards. `cuts_seconds` are the moments at which another scene begins, as
-    `itk_media.find_scenes` finds them; they matter where scenes are split.
+    and forwards. `scenes_seconds` are start and end of each scene, as `itk_media.find_scenes`
+    finds them; they matter where scenes are split. A stretch that belongs to none, being too
+    short, is passed over: while it lasts, the frame before it is shown.
     """
 
     video: VideoFrames
     end: Literal["hold", "bounce"] = "hold"
-    cuts_seconds: tuple[float, ...] = ()
+    scenes_seconds: tuple[tuple[float, float], ...] = ()
 
     @property
     def is_still(self) -> bool:
         """Whether every frame is the same: no."""
         return False
 
-    @property
-    def cut_frames(self) -> tuple[int, ...]:
-        """The frames at which another scene begins, of 25 a second."""
-        return tuple(math.ceil(cut * FRAMES_PER_SECOND - 1e-6) for cut in self.cuts_seconds)
+    def cuts_within(self, frames: int) -> tuple[int, ...]:
+        """Return the frames at which another scene begins, of the first `frames` of 25 a second.
+
+        A video that bounces meets its cuts from both sides.
+        """
+        starts = [start for start, _ in self.scenes_seconds]
+        seen = [
+            bisect_right(starts, self._moment(index) + _SLACK_SECONDS) for index in range(frames)
+        ]
+        # What lies before the first scene is passed over, and so belongs to it.
+        seen = [max(scene, 1) for scene in seen]
+        return tuple(index for index in range(1, frames) if seen[index] != seen[index - 1])
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Return the picture that is on screen at this frame of a 25 fps video."""
+        return self.video.frame_at(self._shown(self._moment(index)))
+
+    def _moment(self, index: int) -> float:
+        """Return the moment of the film that a frame of the result shows."""
         seconds = index / FRAMES_PER_SECOND
         if self.end == "bounce":
-            seconds = bounced(seconds, self.video.duration_seconds)
-        return self.video.frame_at(seconds)
+            return bounced(seconds, self.video.duration_seconds)
+        return seconds
+
+    def _shown(self, seconds: float) -> float:
+        """Return the moment that stands for one that is passed over, or the moment itself."""
+        if not self.scenes_seconds:
+            return seconds
+        starts = [start for start, _ in self.scenes_seconds]
+        scene = bisect_right(starts, seconds + _SLACK_SECONDS)
+        if scene == 0:
+            return starts[0]
+        end = self.scenes_seconds[scene - 1][1]
+        last = scene == len(starts) and end >= self.video.duration_seconds - _SLACK_SECONDS
+        if last or seconds + _SLACK_SECONDS < end:
+            return seconds
+        return end - _JUST_BEFORE_SECONDS
 
 
 def bounced(seconds: float, duration_seconds: float) -> float:

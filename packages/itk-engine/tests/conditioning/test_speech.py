@@ -1,10 +1,20 @@
 """Speech becomes one row of features for each frame of the video."""
 
+from itertools import pairwise
+from pathlib import Path
+
+import attrs
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from itk_engine.conditioning import SpeechConfig, SpeechEncoder, windows
-from itk_engine.conditioning.speech import Stretches
+from itk_engine.conditioning.stretches import Stretches, convolve_in_blocks
+from itk_engine.conditioning.wav2vec import FeatureExtractor
+from itk_engine.parity.stretches import deviation, main
+from itk_engine.tiny import make_checkpoint
+from itk_media import Waveform, write_track
 
 SMALL = SpeechConfig(
     conv_dim=(8,) * 7,
@@ -52,6 +62,57 @@ def test_long_speech_is_heard_in_overlapping_stretches(encoder: SpeechEncoder) -
     assert parts.shape == whole.shape
     deviation = (parts - whole).square().mean().sqrt() / whole.std()
     assert deviation < 0.1
+
+
+def test_over_two_minutes_the_deviation_is_small(encoder: SpeechEncoder) -> None:
+    """Two and a half minutes in stretches: no frame is far from the whole, joins included."""
+    found = deviation(encoder, speech(150).numpy())
+    assert found.overall < 0.05
+    assert found.worst_frame < 0.15
+
+
+def test_the_deviation_of_a_checkpoint_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever has the published weights measures them with one command."""
+    files = make_checkpoint(tmp_path)
+    write_track(Waveform(samples=speech(2).numpy()), tmp_path / "speech.wav")
+    assert main([str(files.wav2vec), str(tmp_path / "speech.wav")]) == 0
+    assert "by 0.00% of the features' standard deviation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_convolutions_in_blocks_are_those_of_the_whole(norm: str) -> None:
+    """Neither a seam nor a block's own loudness shows."""
+    torch.manual_seed(0)
+    config = attrs.evolve(SMALL, feat_extract_norm=norm)
+    extractor = FeatureExtractor(config).eval()
+    long = speech(3.017) * torch.linspace(0.2, 2, round(3.017 * 16000))
+    with torch.inference_mode():
+        whole = extractor(long[None, None])
+        for block_samples in (320, 7000, 16000, 10**6):
+            blocks = convolve_in_blocks(extractor, long, block_samples=block_samples)
+            torch.testing.assert_close(blocks, whole, rtol=1e-4, atol=1e-4)
+
+
+@given(frames=st.integers(1, 4000))
+def test_stretches_cover_a_speech_evenly(frames: int) -> None:
+    """All are of one length, and each overlaps with the one before by what was asked."""
+    stretches = Stretches(whole_seconds=0, seconds=12, overlap_seconds=2).of(frames)
+    assert stretches[0][0] == 0
+    assert stretches[-1][1] == frames
+    assert {stop - start for start, stop in stretches} == {min(300, frames)}
+    for (_, before), (start, _) in pairwise(stretches):
+        assert before - start >= 49
+
+
+def test_features_take_at_most_a_megabyte_a_second() -> None:
+    """Twelve layers of 768 numbers, 25 times a second: the only thing that grows with length."""
+    with torch.device("meta"):
+        published = SpeechEncoder()
+        features = published(torch.empty(1, 16000), 25)[0]
+    assert features.shape == (25, 12, 768)
+    assert features.nbytes <= 1_000_000
 
 
 @pytest.mark.parametrize("seconds", [5.04, 6.0, 7.0, 7.04, 8.0])

@@ -67,7 +67,9 @@ def test_it_changes_the_picture(
             request = request_of(
                 seconds=seconds,
                 **parameters,
-                picture=MovingPicture(video=Film(film), end=end, cuts_seconds=(0.6,)),
+                picture=MovingPicture(
+                    video=Film(film), end=end, scenes_seconds=((0.0, 0.6), (0.6, 1.2))
+                ),
             )
         prepared = engine.prepare(request)
         videos.append(np.concatenate([chunk.frames for chunk in engine.generate(prepared)]))

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from itk_engine.engine import Engine
 from itk_engine.errors import InvalidRequestError, NotFiniteError, SpeechTooShortError
+from itk_engine.preparation import prompts_of
 from itk_engine.request import GenerationProgress, GenerationRequest
 from itk_media import Waveform
 
@@ -50,6 +51,25 @@ def test_the_video_is_as_long_as_what_was_prepared(
     assert video.shape == (frames, prepared.height, prepared.width, 3)
     assert video.dtype == np.uint8
     assert all(chunk.timings.sampling_ms > 0 for chunk in made)
+
+
+def test_a_prompt_is_read_once_and_no_other_is(
+    engine: Engine, request_of: MakeRequest, models: Any
+) -> None:
+    """The negative prompt is read where a branch sees it; a known prompt needs no encoder."""
+    read: list[int] = []
+    hook = models.text.model.register_forward_hook(lambda *_: read.append(1))
+    try:
+        plain = request_of(prompt="a new prompt", sample_text_guide_scale=1.0)
+        guided = request_of(prompt="a new prompt", negative_prompt="unseen")
+        assert prompts_of(plain) == ("a new prompt",)
+        assert prompts_of(guided) == ("a new prompt", "unseen")
+        for request, count in ((plain, 1), (plain, 1), (guided, 2), (guided, 2)):
+            assert len(engine.prepare(request).scene.prompt) > 1
+            assert len(read) == count
+            assert all(map(models.text.knows, prompts_of(request)))
+    finally:
+        hook.remove()
 
 
 def test_the_same_request_is_the_same_video(engine: Engine, request_of: MakeRequest) -> None:
@@ -94,6 +114,20 @@ def test_a_latent_that_is_not_finite_is_an_error(
     bias[0] = torch.nan
     try:
         with pytest.raises(NotFiniteError, match="chunk 0"):
+            video_of(engine, request_of())
+    finally:
+        bias.copy_(whole)
+
+
+def test_a_picture_that_is_not_finite_is_an_error(
+    engine: Engine, request_of: MakeRequest, models: Any
+) -> None:
+    """A broken autoencoder does not make black frames either."""
+    bias = models.vae.conv2.bias
+    whole = bias.clone()
+    bias[0] = torch.nan
+    try:
+        with pytest.raises(NotFiniteError, match="the picture is not finite in chunk 0"):
             video_of(engine, request_of())
     finally:
         bias.copy_(whole)

@@ -65,8 +65,34 @@ def test_a_bounce_never_leaves_the_video(seconds: float, duration: float) -> Non
 def test_a_cut_falls_on_the_first_frame_of_its_scene() -> None:
     """Between two frames of the video, the later one begins the scene."""
     film = Film(pictures=numbered(100), rate=30.0)
-    dub = MovingPicture(video=film, cuts_seconds=(0.4, 1.0, 2.01))
-    assert dub.cut_frames == (10, 25, 51)
+    scenes = ((0.0, 0.4), (0.4, 1.0), (1.0, 2.01), (2.01, 100 / 30))
+    dub = MovingPicture(video=film, scenes_seconds=scenes)
+    assert dub.cuts_within(80) == (10, 25, 51)
+    assert dub.cuts_within(25) == (10,)
+
+
+def test_a_film_that_bounces_meets_its_cuts_from_both_sides() -> None:
+    """Backwards over a cut another scene begins as well, and a turn is no cut."""
+    film = Film(pictures=numbered(20), rate=25.0)
+    dub = MovingPicture(video=film, end="bounce", scenes_seconds=((0.0, 0.32), (0.32, 0.8)))
+    shown = [int(dub.frame(index)[0, 0, 0]) >= 8 for index in range(90)]
+    changes = tuple(index for index in range(1, 90) if shown[index] != shown[index - 1])
+    assert dub.cuts_within(90) == changes == (8, 31, 46, 69, 84)
+
+
+@pytest.mark.parametrize("end", ["hold", "bounce"])
+def test_a_scene_too_short_is_passed_over_and_nothing_slips(*, end: str) -> None:
+    """Its neighbour's frame stands in for it; the scenes around it keep their own moments."""
+    film = Film(pictures=numbered(60), rate=25.0)
+    scenes = ((0.2, 1.0), (1.4, 2.0))  # frames 0 to 4, 25 to 34 and 50 to 59 belong to none
+    dub = MovingPicture(video=film, end=end, scenes_seconds=scenes)
+    assert dub.cuts_within(60) == (35,)
+    shown = [int(dub.frame(index)[0, 0, 0]) for index in range(60)]
+    assert shown[:7] == [5, 5, 5, 5, 5, 5, 6]
+    assert shown[23:37] == [23, *[24] * 11, 35, 36]
+    assert shown[48:] == [48, *[49] * 11]
+    if end == "hold":
+        assert int(dub.frame(500)[0, 0, 0]) == 49
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,35 @@ def test_it_changes_the_plan_and_not_the_picture(
     engine.close()
 
 
+class Watched:
+    """A home that counts how often the text encoder is made ready."""
+
+    def __init__(self, home: Any) -> None:
+        self._home = home
+        self.readings = 0
+
+    def reading(self) -> Any:
+        """Count, and do it."""
+        self.readings += 1
+        return self._home.reading()
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the home in all else."""
+        return getattr(self._home, name)
+
+
+def test_the_text_encoder_is_brought_for_new_prompts_alone(
+    models: Any, request_of: Callable[..., GenerationRequest]
+) -> None:
+    """States that are remembered need no encoder, wherever it lives."""
+    engine = Engine(copy.deepcopy(models), EngineConfig(), CPU)
+    engine._home = home = Watched(engine._home)
+    for prompt, readings in (("old", 1), ("old", 1), ("new", 2), ("old", 2)):
+        engine.prepare(request_of(prompt=prompt, offload_model=True))
+        assert home.readings == readings
+    engine.close()
+
+
 def test_a_budget_that_cannot_hold_is_an_error_that_advises(
     models: Any, request_of: Callable[..., GenerationRequest]
 ) -> None:

@@ -95,6 +95,20 @@ def test_differences_and_several_files_add_up(lora) -> None:
     assert merge("blocks.0.modulation", torch.zeros(1, 6, 6)).sum() == 72
 
 
+def test_modulations_of_distilled_files_land(lora) -> None:
+    """LightX2V's step-distilled files change the modulations of blocks and head as diff_m."""
+    shapes = {**SHAPES, "head.modulation": (1, 2, 6)}
+    tensors = {
+        "diffusion_model.blocks.0.diff_m": torch.ones(1, 6, 6),
+        "diffusion_model.head.diff_m": torch.ones(1, 2, 6),
+    }
+    merge = LoraMerge.read([lora(tensors, scale=0.5)], shapes)
+    assert merge("blocks.0.modulation", torch.ones(1, 6, 6)).unique().tolist() == [1.5]
+    assert merge("head.modulation", torch.zeros(1, 2, 6)).unique().tolist() == [0.5]
+    with pytest.raises(WeightsMismatchError, match=r"head\.diff_m"):
+        LoraMerge.read([lora(tensors)], SHAPES)
+
+
 def test_convolutions_take_low_rank_changes(lora) -> None:
     """The patch embedding's kernel counts as columns."""
     tensors = {
@@ -112,6 +126,13 @@ def test_convolutions_take_low_rank_changes(lora) -> None:
         ({"diffusion_model.blocks.9.ffn.0.diff": torch.ones(6, 4)}, "unexpected"),
         ({"diffusion_model.blocks.0.ffn.0.dora_scale": torch.ones(6)}, "unexpected"),
         ({"lora_unet_blocks_0_nothing.diff": torch.ones(6)}, "unexpected"),
+        (
+            {
+                "diffusion_model.blocks.0.norm3.diff": torch.ones(6),
+                "blocks.0.norm3.diff": torch.ones(6),
+            },
+            "unexpected",
+        ),
         ({"diffusion_model.blocks.0.ffn.0.lora_up.weight": UP}, "missing"),
         ({"diffusion_model.blocks.0.ffn.0.alpha": torch.tensor(1.0)}, "missing"),
         ({"diffusion_model.blocks.0.ffn.0.diff": torch.ones(4, 6)}, "misshapen"),

@@ -18,7 +18,7 @@ from .fetch import Fetcher, LocalFile
 from .fit import FitPlan, plan_fit
 from .image import read_image, read_mask
 from .loudness import loudness_gain, normalise_loudness
-from .mixing import mix_source, mix_speeches, resample
+from .mixing import mix_source, mix_speeches, resample, speech_of
 from .probe import MediaProbe, probe
 from .rules import DownloadRules
 from .sandbox import DecoderLimits
@@ -71,6 +71,7 @@ __all__ = [
     "read_track",
     "resample",
     "sniff",
+    "speech_of",
     "write_thumbnail",
     "write_track",
 ]

@@ -1,4 +1,4 @@
-"""Lays two speakers' speech beside or after each other."""
+"""Brings sounds together: two speakers, a dub's own sound, rates and channels."""
 
 from __future__ import annotations
 
@@ -91,6 +91,13 @@ def resample(sound: Sound, sample_rate: int) -> Sound:
     length = int(np.ceil(len(sound.samples) * (float(sample_rate) / sound.sample_rate)))
     resampled = soxr.resample(sound.samples, sound.sample_rate, sample_rate, quality="soxr_hq")
     return type(sound)(samples=_padded(resampled[:length], length), sample_rate=sample_rate)
+
+
+def speech_of(track: Track, sample_rate: int = 16000) -> Waveform:
+    """Return what a model hears of a track: what ``read_speech`` gives of the same file."""
+    # librosa averages the transposed array; the same expression gives the same bits.
+    mono = np.mean(track.samples.T, axis=0)
+    return resample(Waveform(samples=mono, sample_rate=track.sample_rate), sample_rate)
 
 
 def _alike(first: Sound, second: Sound) -> tuple[Sound, Sound]:

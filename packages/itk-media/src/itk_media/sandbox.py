@@ -24,10 +24,12 @@ from .decoder.wire import unpack_facts as unpack
 from .errors import DecoderError, InvalidSourceError, MediaError, UnreadableMediaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _READ_BYTES = 1 << 20
 _TAIL_BYTES = 2048
+_LOOK_SECONDS = 0.1  # how often a wait looks whether it is still wanted
 
 
 @frozen(kw_only=True)
@@ -64,10 +66,22 @@ class _Child:
 
 
 class Decoder:
-    """A process that decodes one file: ``ask`` it, and it answers or fails precisely."""
+    """A process that decodes one file: ``ask`` it, and it answers or fails precisely.
 
-    def __init__(self, path: Path, task: str, limits: DecoderLimits, **order: Any) -> None:
+    ``check`` is called now and then while an answer is waited for; what it raises ends the wait.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        task: str,
+        limits: DecoderLimits,
+        *,
+        check: Callable[[], None] | None = None,
+        **order: Any,
+    ) -> None:
         self._limits = limits
+        self._check = check or (lambda: None)
         with _open_regular(path) as file:
             log = tempfile.TemporaryFile()  # noqa: SIM115  closed by _Child.stop
             self._child = _Child(_start(file.fileno(), log), log)
@@ -139,8 +153,12 @@ class Decoder:
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
             while len(self._buffer) < size:
-                if not selector.select(max(0.0, self._deadline - time.monotonic())):
-                    raise self._overdue()
+                left = self._deadline - time.monotonic()
+                if not selector.select(max(0.0, min(left, _LOOK_SECONDS))):
+                    self._check()
+                    if left <= 0:
+                        raise self._overdue()
+                    continue
                 part = os.read(self._output, _READ_BYTES)
                 if not part:
                     raise self._ended()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -14,7 +13,6 @@ from .inputs import naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy as np
 
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from itk_schema import Parameters
 
     from .inputs import Heard, Inputs
-
-LOOK_SECONDS = 0.1  # how often a search for scenes looks whether the job was stopped
 
 
 def lay_under(heard: Heard, inputs: Inputs, parameters: Parameters, *, path: str) -> Heard:
@@ -48,17 +44,17 @@ def lay_under(heard: Heard, inputs: Inputs, parameters: Parameters, *, path: str
     return evolve(heard, track=itk_media.mix_source(heard.track, source, source_audio=wanted))
 
 
-def find_cuts(
+def scenes_of(
     picture: np.ndarray | VideoFrames,
     inputs: Inputs,
     parameters: Parameters,
     *,
     check: Callable[[], None],
     path: str,
-) -> tuple[float, ...]:
-    """The moments, in seconds, at which a dub's scenes begin, where the job splits them.
+) -> tuple[Scene, ...]:
+    """The scenes of a dub, where the job splits them.
 
-    `check` runs while the video is searched, and may raise.
+    `check` runs while the video is searched, and may raise, which ends the search.
 
     Raises:
         MediaError: the dub cannot be read to its end.
@@ -66,8 +62,7 @@ def find_cuts(
     if not parameters.split_scenes or not isinstance(picture, VideoFrames):
         return ()
     with naming(f"{path}.cond_video"):
-        scenes = _search(inputs.picture.path, check)
-    return tuple(scene.start_seconds for scene in scenes[1:])
+        return itk_media.find_scenes(inputs.picture.path, check=check)
 
 
 def without_effect(picture: np.ndarray | VideoFrames, parameters: Parameters) -> tuple[str, ...]:
@@ -79,24 +74,3 @@ def without_effect(picture: np.ndarray | VideoFrames, parameters: Parameters) ->
     if not moving and parameters.split_scenes:
         found.append("split_scenes has no effect: cond_video is a picture")
     return tuple(found)
-
-
-def _search(path: Path, check: Callable[[], None]) -> tuple[Scene, ...]:
-    """Find scenes on a thread of its own; a stopped job leaves it to end by itself."""
-    found: list[tuple[Scene, ...]] = []
-    failed: list[BaseException] = []
-
-    def search() -> None:
-        try:
-            found.append(itk_media.find_scenes(path))
-        except BaseException as error:  # noqa: BLE001  handed to whoever waits
-            failed.append(error)
-
-    thread = threading.Thread(target=search, name="scenes", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(LOOK_SECONDS)
-        check()
-    if failed:
-        raise failed[0]
-    return found[0]

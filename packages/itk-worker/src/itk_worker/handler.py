@@ -26,7 +26,7 @@ from itk_schema import (
 )
 
 from .cancel import StopSwitch
-from .dubs import find_cuts, lay_under, without_effect
+from .dubs import lay_under, scenes_of, without_effect
 from .encoding import ChunkEncoder
 from .features import NO_SYNTHESISER, require_available
 from .inputs import Fetch, UnusableInputError, fetch_inputs, hear, read_masks, see
@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from .storage import Outbox, Published
 
 LOG_SUMMARIES = 40
+NOTHING_SKIPPED = (
+    "use_teacache skipped nothing: it always computes the first five steps, and later ones where "
+    "they differ by more than teacache_thresh"
+)
 
 
 @frozen(kw_only=True)
@@ -89,6 +93,7 @@ class _Made:
     sampling_ms: float
     decode_ms: float
     mux_ms: float
+    skipped: int
 
 
 def make_video(task: Task, bench: Bench) -> JobSuccess:
@@ -117,7 +122,7 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
         say(Stage.DOWNLOADS_OK, **inputs.sizes)
         say(Stage.EMBEDDINGS_STARTED)
         task.switch.check()
-        cuts = find_cuts(picture, inputs, parameters, check=task.switch.check, path=path)
+        scenes = scenes_of(picture, inputs, parameters, check=task.switch.check, path=path)
         spoken = recorded or say_aloud(
             job, parameters, bench.synthesiser, check=task.switch.check, path=path
         )
@@ -132,7 +137,7 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
             speech_loudness=heard.loudness,
             bbox=job.bbox,
             masks=masks,
-            cuts_seconds=cuts,
+            scenes=scenes,
         )
         prepared = _prepare(order, bench)
         embedding_ms = clock.lap_ms()
@@ -147,7 +152,7 @@ def make_video(task: Task, bench: Bench) -> JobSuccess:
         if isinstance(picture, VideoFrames):
             picture.close()
 
-    warnings = _warnings(task, bench, order, prepared, heard)
+    warnings = _warnings(task, bench, order, made, heard)
     timings = Timings(
         cold_start_ms=round(task.cold_start_ms),
         load_ms=round(task.load_ms),
@@ -195,6 +200,7 @@ def _generate(  # noqa: PLR0917  private: the pieces of one verb
     """Encode frames while chunks arrive; nothing of the video stays in memory."""
     video, thumbnail = task.folder / "video.mp4", task.folder / "thumbnail.jpg"
     preprocess_ms = sampling_ms = decode_ms = 0.0
+    skipped = predictions = 0
 
     task.report.stage(Stage.GENERATION_STARTED, frames=prepared.frames, chunks=prepared.chunks)
     task.switch.check()
@@ -217,10 +223,13 @@ def _generate(  # noqa: PLR0917  private: the pieces of one verb
             preprocess_ms += chunk.timings.preprocess_ms
             sampling_ms += chunk.timings.sampling_ms
             decode_ms += chunk.timings.decode_ms
+            skipped, predictions = skipped + chunk.skipped, predictions + chunk.predictions
             bench.pace.learn(prepared, order.parameters, chunk)
             encoder.write(chunk.frames)
             task.switch.check()
-        task.report.stage(Stage.MUXING_STARTED)
+        cached = {"skipped": skipped, "predictions": predictions}
+        told = cached if order.parameters.use_teacache else {}
+        task.report.stage(Stage.MUXING_STARTED, **told)
         encoder.close()
     task.report.stage(Stage.MUXING_OK, frames=writer.frames_written)
     task.switch.check()
@@ -232,6 +241,7 @@ def _generate(  # noqa: PLR0917  private: the pieces of one verb
         sampling_ms=sampling_ms,
         decode_ms=decode_ms,
         mux_ms=encoder.busy_ms,
+        skipped=skipped,
     )
 
 
@@ -315,13 +325,14 @@ def _require_length(prepared: Prepared, settings: Settings) -> None:
 
 
 def _warnings(  # noqa: PLR0917  private
-    task: Task, bench: Bench, order: Order, prepared: Prepared, heard: Heard
+    task: Task, bench: Bench, order: Order, made: _Made, heard: Heard
 ) -> tuple[str, ...]:
     longest = max(speech.duration_seconds for speech in order.speeches)
-    made = prepared.frames / FRAMES_PER_SECOND
+    seconds = made.frames / FRAMES_PER_SECOND
     cut = ()
-    if longest > made + 1 / FRAMES_PER_SECOND:
-        cut = (f"the speech is {longest:.1f} s long and the video {made:.1f} s",)
+    if longest > seconds + 1 / FRAMES_PER_SECOND:
+        cut = (f"the speech is {longest:.1f} s long and the video {seconds:.1f} s",)
+    idle = order.parameters.use_teacache and not made.skipped
     return (
         *bench.warnings,
         *bench.offers.warnings(task.job),
@@ -329,6 +340,7 @@ def _warnings(  # noqa: PLR0917  private
         *without_effect(order.picture, order.parameters),
         *heard.warnings,
         *cut,
+        *((NOTHING_SKIPPED,) if idle else ()),
     )
 
 

@@ -174,8 +174,8 @@ def hear(inputs: Inputs, parameters: Parameters, *, path: str) -> Heard:
 
 def _hear_one(file: LocalFile, *, path: str) -> tuple[Waveform, Track]:
     with naming(path):
-        speech = itk_media.read_speech(file.path)
         track = itk_media.read_track(file.path)
+        speech = itk_media.speech_of(track)
     require_enough(speech.duration_seconds, path=path)
     return speech, track
 

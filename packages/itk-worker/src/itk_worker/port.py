@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from attrs import frozen
 
-from itk_media import Samples, VideoFrames, Waveform
+from itk_media import Samples, Scene, VideoFrames, Waveform
 from itk_schema import Box, Parameters, SpeakerBoxes
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Order:
     speech_loudness: Literal["normalise", "keep"] = "normalise"
     bbox: Box | SpeakerBoxes | None = None  # pixels of the upright first frame
     masks: tuple[np.ndarray, ...] = ()  # one a speaker, of the first frame's size
-    cuts_seconds: tuple[float, ...] = ()  # where a dub's scenes begin that are made afresh
+    scenes: tuple[Scene, ...] = ()  # of a dub, each of which is made afresh; none: all is one
 
 
 class Step(Protocol):
@@ -67,6 +67,10 @@ class Chunk(Protocol):
     def frames(self) -> np.ndarray: ...  # uint8 [F, H, W, 3]
     @property
     def timings(self) -> ChunkTimings: ...
+    @property
+    def predictions(self) -> int: ...  # that the model was asked for
+    @property
+    def skipped(self) -> int: ...  # of them, answered by TeaCache
 
 
 class Prepared(Protocol):

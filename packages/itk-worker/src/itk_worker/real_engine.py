@@ -55,6 +55,7 @@ def load_engine(settings: Settings, log: Log) -> Loaded:
         attention=settings.attention,  # type: ignore[arg-type]
         vram_budget_gib=settings.vram_budget_gib,
         fp8=settings.fp8,  # type: ignore[arg-type]
+        kernel_cache=settings.cache / "kernels",
     )
     engine = Engine.load(files, config)
     return Loaded(
@@ -111,7 +112,9 @@ def _request(order: Order) -> GenerationRequest:
             else MovingPicture(
                 video=picture,
                 end=order.parameters.video_end,
-                cuts_seconds=order.cuts_seconds,
+                scenes_seconds=tuple(
+                    (scene.start_seconds, scene.end_seconds) for scene in order.scenes
+                ),
             )
         ),
         speeches=order.speeches,

@@ -126,7 +126,9 @@ class Settings:
         parse=one_of("auto", "sdpa", "cudnn", "flash4"),
         group="Engine",
         default="auto",
-        words="Attention backend: `auto`, `sdpa`, `cudnn`, `flash4`.",
+        words="Attention backend: `auto`, `sdpa`, `cudnn`, `flash4`. `auto` is flash-attn-4 (the "
+        "extra `itk-worker[flash]`) where it is installed and works on the card, else PyTorch's "
+        "own with cuDNN's kernels first.",
     )
     vram_budget_gib: float | None = variable(
         "ITK_VRAM_BUDGET_GIB",

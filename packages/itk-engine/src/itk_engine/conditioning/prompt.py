@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from itk_engine.errors import MissingWeightsError
+from itk_engine.errors import MissingWeightsError, WeightsUnreadableError
 
 from .text import TextEncoder
 
@@ -33,6 +33,7 @@ def read_tokenizer(folder: Path, *, tokens: int = TEXT_TOKENS) -> Tokenize:
 
     Raises:
         MissingWeightsError: the folder does not exist.
+        WeightsUnreadableError: what lies in it is no tokenizer.
     """
     if not folder.is_dir():
         raise MissingWeightsError(path=folder, what="tokenizer, where CKPT_DIR points to,")
@@ -40,7 +41,10 @@ def read_tokenizer(folder: Path, *, tokens: int = TEXT_TOKENS) -> Tokenize:
         return _whole_tokenizer(folder / "tokenizer.json", tokens)
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # a tokenizer's own code may raise anything
+        raise _unreadable(folder, error) from error
     return lambda text: tokenizer(text, truncation=True, max_length=tokens)["input_ids"]
 
 
@@ -48,10 +52,18 @@ def _whole_tokenizer(file: Path, tokens: int) -> Tokenize:
     # The file says everything; importing the larger library around it takes seconds.
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library has no narrower one
+        raise _unreadable(file, error) from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(tokens)
     return lambda text: tokenizer.encode(text).ids
+
+
+def _unreadable(file: Path, error: Exception) -> WeightsUnreadableError:
+    words = str(error).strip() or type(error).__name__
+    return WeightsUnreadableError(file=file, why=f"it is no tokenizer: {words.splitlines()[0]}")
 
 
 class PromptEncoder:

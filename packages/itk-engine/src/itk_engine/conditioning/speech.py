@@ -5,29 +5,15 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  the name that everybody knows
-from attrs import frozen
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .stretches import Stretches, convolve_in_blocks
 from .wav2vec import Encoder, FeatureExtractor, FeatureProjection, SpeechConfig
 
 SAMPLE_RATE = 16_000
 FRAMES_PER_SECOND = 25
-_SAMPLES_PER_FRAME = SAMPLE_RATE // FRAMES_PER_SECOND
-
 _WINDOW = 5  # rows that one video frame hears
-
-
-@frozen(kw_only=True)
-class Stretches:
-    """How a long speech is heard: beyond `whole_seconds` in overlapping stretches.
-
-    Attention over all of it would need memory and time that grow with the square of its length.
-    """
-
-    whole_seconds: float = 120
-    seconds: float = 60
-    overlap_seconds: float = 8
 
 
 class SpeechEncoder(nn.Module):
@@ -51,8 +37,9 @@ class SpeechEncoder(nn.Module):
     ) -> Tensor:
         """Return the features float32 [frames, layers, channels] of samples [N] at 16 kHz.
 
-        There are int(N / 16000 · 25) frames. Speech over two minutes is heard in overlapping
-        stretches of a minute whose features are cross-faded.
+        There are int(N / 16000 · 25) frames. Of speech over two minutes the convolutions are
+        those of the whole, and the transformer hears it in overlapping stretches of a minute
+        whose features are cross-faded.
         """
         speech = torch.as_tensor(samples).float()
         if self.config.do_normalize:
@@ -66,31 +53,35 @@ class SpeechEncoder(nn.Module):
     def forward(self, speech: Tensor, frames: int) -> Tensor:
         """Return [B, frames, layers, channels] of normalised samples [B, N]; differentiable."""
         weight = self.feature_projection.projection.weight
-        features = self.feature_extractor(speech.to(weight.device, weight.dtype)[:, None])
-        features = F.interpolate(features, size=frames, mode="linear", align_corners=True)
-        hidden = self.feature_projection(features.transpose(1, 2))
+        heard = self.feature_extractor(speech.to(weight.device, weight.dtype)[:, None])
+        return self._understand(_at_video_rate(heard, frames))
+
+    def _understand(self, heard: Tensor) -> Tensor:
+        """Return [B, frames, layers, channels] of convolutional features [B, C, frames]."""
+        hidden = self.feature_projection(heard.transpose(1, 2))
         return torch.stack(list(self.encoder(hidden)), 2)
 
     def _embed_in_stretches(self, speech: Tensor, frames: int, stretches: Stretches) -> Tensor:
-        overlap = round(stretches.overlap_seconds * FRAMES_PER_SECOND)
-        length = round(stretches.seconds * FRAMES_PER_SECOND)
+        weight = self.feature_projection.projection.weight
+        speech = speech.to(weight.device, weight.dtype)
+        heard = _at_video_rate(convolve_in_blocks(self.feature_extractor, speech), frames)
         features: Tensor | None = None
-        for start in range(0, frames - overlap, length - overlap):
-            stop = min(start + length, frames)
-            # The last stretch hears the rest, a fraction of a frame included.
-            end = len(speech) if stop == frames else stop * _SAMPLES_PER_FRAME
-            heard = self(speech[None, start * _SAMPLES_PER_FRAME : end], stop - start)[0]
-            heard = heard.float().cpu()
+        done = 0
+        for start, stop in stretches.of(frames):
+            part = self._understand(heard[..., start:stop])[0].float().cpu()
             if features is None:
-                features = heard.new_empty(frames, *heard.shape[1:])
-            else:
-                share = torch.linspace(0, 1, overlap + 2)[1:-1, None, None]
-                heard[:overlap] = torch.lerp(
-                    features[start : start + overlap], heard[:overlap], share
-                )
-            features[start:stop] = heard
+                features = part.new_empty(frames, *part.shape[1:])
+            overlap = done - start
+            share = torch.linspace(0, 1, overlap + 2)[1:-1, None, None]
+            part[:overlap] = torch.lerp(features[start:done], part[:overlap], share)
+            features[start:stop] = part
+            done = stop
         assert features is not None
         return features
+
+
+def _at_video_rate(heard: Tensor, frames: int) -> Tensor:
+    return F.interpolate(heard, size=frames, mode="linear", align_corners=True)
 
 
 def windows(features: Tensor, start: int, count: int) -> Tensor:

@@ -61,10 +61,17 @@ class FeatureExtractor(nn.Module):
             WaveConv(config, index) for index in range(len(config.conv_dim))
         )
 
-    def forward(self, x_BCS: Tensor) -> Tensor:  # noqa: N803
-        """Return [B, C, steps] of samples [B, 1, S]."""
+    def forward(
+        self,
+        x_BCS: Tensor,  # noqa: N803
+        moments: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Return [B, C, steps] of samples [B, 1, S].
+
+        `moments` are mean and variance [C] over all of time, of which the samples are a part.
+        """
         for layer in self.conv_layers:
-            x_BCS = layer(x_BCS)  # noqa: N806
+            x_BCS, moments = layer(x_BCS, moments), None  # noqa: N806  the first layer's alone
         return x_BCS
 
 
@@ -87,10 +94,17 @@ class WaveConv(nn.Module):
         elif index == 0:
             self.layer_norm = nn.GroupNorm(width, width)
 
-    def forward(self, x_BCS: Tensor) -> Tensor:  # noqa: N803
-        """Return [B, C, steps]."""
+    def forward(
+        self,
+        x_BCS: Tensor,  # noqa: N803
+        moments: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Return [B, C, steps], normalised over time by `moments` where they are given."""
         y = self.conv(x_BCS)
-        if isinstance(self.layer_norm, nn.LayerNorm):
+        if isinstance(self.layer_norm, nn.GroupNorm) and moments is not None:
+            norm = self.layer_norm
+            y = F.batch_norm(y, *moments, norm.weight, norm.bias, eps=norm.eps)
+        elif isinstance(self.layer_norm, nn.LayerNorm):
             y = self.layer_norm(y.transpose(1, 2)).transpose(1, 2)
         elif self.layer_norm is not None:
             y = self.layer_norm(y)

@@ -3,6 +3,7 @@
 # B batch, L query tokens, S key tokens, N heads, H head width
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,6 +25,7 @@ _FASTEST_FIRST = [
     SDPBackend.MATH,
 ]
 
+_LOG = logging.getLogger(__name__)
 _FEW_KEYS = 1024  # below, flash-attn-4 gains nothing and would be compiled for another shape
 _HALF_PRECISION = (torch.bfloat16, torch.float16)
 
@@ -32,8 +34,8 @@ def attention_named(name: str, *, device_type: str) -> Attend:
     """Return the attention called `name`: softmax(q·kᵀ / √H)·v over all S keys, unmasked.
 
     It takes q [B, L, N, H], k and v [B, S, N, H] and gives [B, L, N, H] in q's dtype.
-    "auto" is flash-attn-4 where that package is installed, else PyTorch's own attention, with
-    cuDNN's kernels first on CUDA.
+    "auto" is flash-attn-4 where that package is installed and works, else PyTorch's own
+    attention, with cuDNN's kernels first on CUDA.
 
     Raises:
         UnsupportedFeatureError: the backend is unknown, its package is not installed or it
@@ -73,7 +75,8 @@ def _flash_attention_4() -> Attend:
         from flash_attn.cute import flash_attn_func
     except ImportError as error:
         raise UnsupportedFeatureError(
-            "attention", "'flash4' needs the package flash-attn-4, which is not installed"
+            "attention",
+            "'flash4' needs the package flash-attn-4; pip install 'itk-engine[flash]'",
         ) from error
 
     def attend(q_BLNH: Tensor, k_BSNH: Tensor, v_BSNH: Tensor) -> Tensor:
@@ -87,9 +90,35 @@ def _flash_attention_4() -> Attend:
 
 def _best_installed() -> Attend:
     try:
-        return _flash_attention_4()
+        fast = _flash_attention_4()
     except UnsupportedFeatureError:
         return scaled_dot_product_cudnn_first
+    return fast_while_it_works(fast, scaled_dot_product_cudnn_first)
+
+
+def fast_while_it_works(fast: Attend, safe: Attend) -> Attend:
+    """Attend with `fast`, and from its first failure on with `safe`, after one warning.
+
+    A kernel that is compiled when it is first called may find no compiler for this device. Too
+    little memory is no such failure.
+    """
+    attend_now = fast
+
+    def attend(q_BLNH: Tensor, k_BSNH: Tensor, v_BSNH: Tensor) -> Tensor:
+        nonlocal attend_now
+        if attend_now is safe:
+            return safe(q_BLNH, k_BSNH, v_BSNH)
+        try:
+            return fast(q_BLNH, k_BSNH, v_BSNH)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  another package's compiler may raise anything
+            words = "flash-attn-4 does not work here, so PyTorch's attention is used: %s: %s"
+            _LOG.warning(words, type(error).__name__, error)
+        attend_now = safe
+        return safe(q_BLNH, k_BSNH, v_BSNH)
+
+    return attend
 
 
 BACKENDS: dict[str, Callable[[], Attend]] = {

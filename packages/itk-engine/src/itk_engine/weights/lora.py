@@ -1,9 +1,10 @@
 """Merges low-rank files into weights while these are read.
 
-W + scale · alpha / rank · up · down (Hu et al. 2021), and plain differences of weights and biases,
-under the names that Wan trainers use: the model's own, with the prefixes of ComfyUI
-(`diffusion_model.`) and diffusers (`transformer.`), diffusers' names for the same layers, and
-underscored ones (`lora_unet_`).
+W + scale · alpha / rank · up · down (Hu et al. 2021), and plain differences of weights, biases and
+modulations (`diff`, `diff_b`, `diff_m`; LightX2V's step-distilled files have all three), under the
+names that Wan trainers use: the model's own, with the prefixes of ComfyUI (`diffusion_model.`) and
+diffusers (`transformer.`), diffusers' names for the same layers, and underscored ones
+(`lora_unet_`).
 """
 
 import re
@@ -38,6 +39,7 @@ _ROLES = {
     ".alpha": "alpha",
     ".diff": "diff",
     ".diff_b": "diff_b",
+    ".diff_m": "diff_m",
 }
 _REFERENCE_ROLES = {
     ".lora_down.weight": "down",
@@ -45,6 +47,8 @@ _REFERENCE_ROLES = {
     ".diff": "diff",
     ".diff_b": "diff_b",
 }
+# What each role changes of its layer; "up" goes with "down".
+_TARGETS = {"down": "weight", "diff": "weight", "diff_b": "bias", "diff_m": "modulation"}
 # What diffusers calls the layers of this transformer.
 _DIFFUSERS = (
     (r"\.attn1\.to_([qkv])$", r".self_attn.\1"),
@@ -135,7 +139,7 @@ def _deltas(lora: Lora, shapes: Shapes, reading: Reading) -> list[tuple[str, _De
     for name, layer in layers.items():
         if reading == "complete":
             missing += _missing_half(name, layer)
-        for role, target in (("down", "weight"), ("diff", "weight"), ("diff_b", "bias")):
+        for role, target in _TARGETS.items():
             if role not in layer.roles or (role == "down" and "up" not in layer.roles):
                 continue
             parameter = _parameter(name, target, shapes)
@@ -178,6 +182,9 @@ def _layers(
                 strange.append(key)
             continue
         layer = layers.setdefault(name, _Layer())
+        if reading == "complete" and roles[suffix] in layer.roles:
+            strange.append(key)  # the same part once more, under another style's name
+            continue
         layer.roles[roles[suffix]] = entry
         layer.keys[roles[suffix]] = key
     return layers, strange

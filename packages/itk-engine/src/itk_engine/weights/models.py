@@ -227,7 +227,8 @@ def _fill_transformer(
     adapter = None if files.adapter is None else layout.adapter_file(files.adapter)
 
     def home(name: str) -> Path:
-        return adapter if adapter is not None and layout.is_adapters(name) else files.base
+        base = files.base / layout.TRANSFORMER_FILES
+        return adapter if adapter is not None and layout.is_adapters(name) else base
 
     fill(dit, entries, device=device, dtype=dtype, home=home, change=change)
     return paths, str(dtype).removeprefix("torch.")

@@ -26,6 +26,11 @@ class Stored:
 
 
 _READERS = 8
+# What unpickling damaged bytes raises: each is what some opcode makes of nonsense.
+_BROKEN_PICKLE = (
+    *(pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, LookupError),
+    *(TypeError, AttributeError, AssertionError, ImportError, MemoryError, OverflowError),
+)
 
 Entries: TypeAlias = dict[str, Stored]
 # Called with a parameter's published name and its values before they become the model's.
@@ -185,8 +190,8 @@ def _safetensors_entries(file: Path) -> Entries:
 def _pickle_entries(file: Path) -> Entries:
     try:
         content = _unpickle(file)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsUnreadableError(file=file, why=str(error).splitlines()[0]) from error
+    except _BROKEN_PICKLE as error:
+        raise WeightsUnreadableError(file=file, why=_first_line(error)) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(
@@ -197,6 +202,12 @@ def _pickle_entries(file: Path) -> Entries:
         str(name): Stored(file=file, shape=tuple(value.shape), read=lambda value=value: value)
         for name, value in content.items()
     }
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what the error says first, or what it is where it says nothing."""
+    words = str(error).strip()
+    return f"{type(error).__name__}: {words.splitlines()[0]}" if words else "it is cut short"
 
 
 def _unpickle(file: Path) -> Any:
