@@ -42,6 +42,9 @@ HELD_OUT = json.loads((HERE.parents[1] / "training" / "held_out.json").read_text
 FIRST_FACE = HELD_OUT["face_seeds"]["first"]
 SECONDS = 3.24
 FRAMES = 81
+# Recordings begin with a moment of silence; the synthesiser begins at once. The first frame of a
+# video is the portrait, mouth shut, so that without it the first frames could not be right.
+LEAD_SECONDS = 0.2
 
 
 class Subject:
@@ -52,21 +55,28 @@ class Subject:
         self.engine = Engine.load(files, EngineConfig(device="cpu"))
         self.corpus = sounds.Corpus.load(HERE / "held_out.ogg")
 
-    def voice(self, number: int, seconds: float = SECONDS, skip: float = 0.0) -> torch.Tensor:
-        """Seconds of a held-out voice, [N] at 16 kHz."""
+    def voice(
+        self, number: int, seconds: float = SECONDS, skip: float = 0.0, lead: float = LEAD_SECONDS
+    ) -> torch.Tensor:
+        """Seconds of a held-out voice after `lead` seconds of silence, [N] at 16 kHz."""
         start = self.corpus.starts[number % len(self.corpus.starts)] + round(skip * sounds.RATE)
-        return self.corpus.samples[start : start + round(seconds * sounds.RATE)]
+        count = round((seconds - lead) * sounds.RATE)
+        spoken = self.corpus.samples[start : start + count]
+        return torch.cat([torch.zeros(round(lead * sounds.RATE)), spoken])
 
     def speak(
         self, picture: torch.Tensor, speeches: list[torch.Tensor], *, seed: int = 1, **more: Any
     ) -> torch.Tensor:
         """The video [F, 3, H, W] in 0..1 that the engine makes of a picture [3, H, W]."""
         job = {
-            "prompt": "a person speaks", "cond_video": "p.png", "cond_audio": {"person1": "a.wav"},
-            "preset": "draft", **more,
-        }  # fmt: skip
+            "prompt": "a person speaks",
+            "cond_video": "/runpod-volume/p.png",
+            "cond_audio": {"person1": "/runpod-volume/a.wav"},
+            "preset": "draft",
+            **more,
+        }
         if len(speeches) == 2:
-            job["cond_audio"]["person2"] = "b.wav"
+            job["cond_audio"]["person2"] = "/runpod-volume/b.wav"
             job["audio_type"] = "para"
         pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
         request = GenerationRequest(
@@ -95,16 +105,19 @@ def shut(first: int, count: int) -> list[int]:
     return [s for s, c in zip(many, closed.tolist(), strict=True) if c][:count]
 
 
-def talking(subject: Subject, faces: int, voices: int) -> dict[str, float]:
+def talking(
+    subject: Subject, faces: int, voices: int, *, lead: float = LEAD_SECONDS
+) -> dict[str, float]:
     """Correlation of the mouth with the loudness of the speech, lag, and with another speech."""
     own, other, lags = [], [], []
     seeds = shut(0, faces)
     drawn = scene([(s,) for s in seeds], (128, 128), 1)
     pictures, boxes = drawn.portrait(), drawn.places("mouth")
-    truths = [sounds.mouth(subject.voice(v)[None], FRAMES)[0][0] for v in range(voices)]
+    spoken = [subject.voice(v, lead=lead) for v in range(voices)]
+    truths = [sounds.mouth(voice[None], FRAMES)[0][0] for voice in spoken]
     for i in range(faces):
         for v in range(voices):
-            video = subject.speak(pictures[i], [subject.voice(v)], seed=i)
+            video = subject.speak(pictures[i], [spoken[v]], seed=i)
             track = meter.opening(video, pictures[i], boxes[i, 0])
             frames = len(track)
             own.append(meter.correlation(track, truths[v][:frames]))
@@ -236,6 +249,7 @@ def measure(
         "quiet": lambda: quiet(subject, max(2, faces // 4)),
         "couples": lambda: couples(subject, max(2, faces // 2)),
         "talking": lambda: talking(subject, faces, voices),
+        "talking_at_once": lambda: talking(subject, max(2, faces // 4), 2, lead=0.0),
         "streaming": lambda: streaming(subject, 60.0 if faces >= 20 else 12.0),
     }
     facts = {}
