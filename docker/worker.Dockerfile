@@ -26,6 +26,7 @@ COPY pyproject.toml uv.lock ./
 COPY packages/itk-schema/pyproject.toml packages/itk-schema/README.md packages/itk-schema/
 COPY packages/itk-media/pyproject.toml packages/itk-media/README.md packages/itk-media/
 COPY packages/itk-engine/pyproject.toml packages/itk-engine/README.md packages/itk-engine/
+COPY packages/itk-tiny/pyproject.toml packages/itk-tiny/README.md packages/itk-tiny/
 COPY packages/itk-worker/pyproject.toml packages/itk-worker/README.md packages/itk-worker/
 COPY packages/itk-client/pyproject.toml packages/itk-client/README.md packages/itk-client/
 COPY apps/gradio/pyproject.toml apps/gradio/README.md apps/gradio/

@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*ROOT.glob("packages/*/src/**/*.py"), *ROOT.glob("apps/*/src/**/*.py")])
 MEMBERS = sorted([*ROOT.glob("packages/*/pyproject.toml"), *ROOT.glob("apps/*/pyproject.toml")])
-FRONT_DOORS = ["itk_schema", "itk_media", "itk_engine", "itk_worker", "itk_client", "itk_gradio"]
+FRONT_DOORS = [
+    *("itk_schema", "itk_media", "itk_engine", "itk_tiny"),
+    *("itk_worker", "itk_client", "itk_gradio"),
+]
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "manager", "misc", "data", "info", "process"}
 
 

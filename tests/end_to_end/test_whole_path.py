@@ -62,6 +62,21 @@ def test_the_video_is_as_long_as_the_speech(made: dict) -> None:
     assert math.isclose(output.video.duration_seconds, output.video.frames / 25)
 
 
+def test_the_mouth_moves_with_the_speech(made: dict) -> None:
+    """The drawn mouth opens where the speech is loud, at once, and not with another speech."""
+    frames = pixels_of(made["video"]).astype(np.float64)
+    mouth = frames[:, 80:100, 54:74, 1]  # green, round the mouth of the packaged portrait
+    lips = np.quantile(mouth[0], 0.3)
+    opening = np.clip(lips - mouth, 0, None).mean(axis=(1, 2))
+    loudness = loudness_of(SAMPLES / "speech.wav", len(frames))
+    scores = {
+        lag: np.corrcoef(opening[5 + lag : -5 + lag], loudness[5:-5])[0, 1] for lag in range(-4, 5)
+    }
+    assert scores[0] > 0.9
+    assert abs(max(scores, key=lambda lag: scores[lag])) <= 1
+    assert np.corrcoef(opening, loudness[::-1])[0, 1] < 0.3
+
+
 def test_the_artifacts_arrive_whole(made: dict) -> None:
     """The files that were downloaded are those that the worker describes."""
     video, output = made["video"], made["result"].output
@@ -192,3 +207,15 @@ def pixels_of(video: Path) -> np.ndarray:
         return np.stack(
             [frame.to_ndarray(format="rgb24") for frame in made.decode(video=0)]
         ).astype(int)
+
+
+def loudness_of(speech: Path, frames: int) -> np.ndarray:
+    """Return the smoothed amplitude of a 16-bit file in each of so many frames at 25 fps."""
+    with wave.open(str(speech)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16) / 32768
+        step = file.getframerate() // 25
+    whole = np.zeros(frames * step)
+    whole[: min(len(samples), len(whole))] = samples[: len(whole)]
+    power = np.sqrt(np.square(whole.reshape(frames, step)).mean(axis=1))
+    window = np.exp(-(np.arange(-4, 5) ** 2) / (2 * 1.25**2))
+    return np.convolve(power, window / window.sum(), "same")

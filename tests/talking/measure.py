@@ -108,7 +108,11 @@ def shut(first: int, count: int) -> list[int]:
 def talking(
     subject: Subject, faces: int, voices: int, *, lead: float = LEAD_SECONDS
 ) -> dict[str, float]:
-    """Correlation of the mouth with the loudness of the speech, lag, and with another speech."""
+    """Correlation of the mouth with the loudness of the speech, lag, and with another speech.
+
+    It counts from where the speech begins: a silence that all speeches share would say that they
+    are alike.
+    """
     own, other, lags = [], [], []
     seeds = shut(0, faces)
     drawn = scene([(s,) for s in seeds], (128, 128), 1)
@@ -119,10 +123,10 @@ def talking(
         for v in range(voices):
             video = subject.speak(pictures[i], [spoken[v]], seed=i)
             track = meter.opening(video, pictures[i], boxes[i, 0])
-            frames = len(track)
-            own.append(meter.correlation(track, truths[v][:frames]))
-            lags.append(meter.best_lag(track, truths[v][:frames]))
-            other.append(meter.correlation(track, truths[(v + 1) % voices][:frames]))
+            heard = slice(round(lead * sounds.FPS), len(track))
+            own.append(meter.correlation(track[heard], truths[v][heard]))
+            lags.append(meter.best_lag(track[heard], truths[v][heard]))
+            other.append(meter.correlation(track[heard], truths[(v + 1) % voices][heard]))
     table = torch.tensor(own)
     return {
         "count": len(own),
@@ -188,11 +192,12 @@ def couples(subject: Subject, count: int) -> dict[str, float]:
         seeds = (FIRST_FACE + 2 * i, FIRST_FACE + 2 * i + 1)
         drawn = scene([seeds], (96, 176), 1)
         speeches = [subject.voice(2 * i, skip=1.0), subject.voice(2 * i + 1, skip=4.0)]
-        truths = [sounds.mouth(s[None], FRAMES)[0][0] for s in speeches]
+        heard = slice(round(LEAD_SECONDS * sounds.FPS), FRAMES)
+        truths = [sounds.mouth(s[None], FRAMES)[0][0][heard] for s in speeches]
         tracks.append(meter.correlation(*truths))
         video = subject.speak(drawn.portrait()[0], speeches, seed=i)
         for p in range(2):
-            track = meter.opening(video, drawn.portrait()[0], drawn.places("mouth")[0, p])
+            track = meter.opening(video, drawn.portrait()[0], drawn.places("mouth")[0, p])[heard]
             own.append(meter.correlation(track, truths[p][: len(track)]))
             other.append(meter.correlation(track, truths[1 - p][: len(track)]))
     return {
@@ -238,9 +243,14 @@ def speed(subject: Subject) -> dict[str, float]:
 
 
 def measure(
-    files: CheckpointFiles, *, faces: int, voices: int, only: list[str] | None = None
+    files: CheckpointFiles,
+    *,
+    faces: int,
+    voices: int,
+    only: list[str] | None = None,
+    out: Path | None = None,
 ) -> dict[str, Any]:
-    """All measures, or those named."""
+    """All measures, or those named; with `out` each is written there at once."""
     subject = Subject(files)
     vae = read_vae(files.base / "Wan2.1_VAE.pth", device=torch.device("cpu"))
     table = {
@@ -257,6 +267,8 @@ def measure(
         if not only or name in only:
             facts[name] = work()
             print(name, json.dumps(facts[name]), flush=True)
+            if out:
+                out.write_text(json.dumps(facts, indent=2) + "\n")
     return facts
 
 
@@ -274,11 +286,8 @@ def main() -> None:
         import itk_tiny
 
         folder = itk_tiny.checkpoint_folder()
-    facts = measure(
-        checkpoint_files(folder), faces=given.faces, voices=given.voices, only=given.only
-    )
-    if given.out:
-        given.out.write_text(json.dumps(facts, indent=2) + "\n")
+    files = checkpoint_files(folder)
+    measure(files, faces=given.faces, voices=given.voices, only=given.only, out=given.out)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def load_engine(settings: Settings, log: Log) -> Loaded:
     files, tiny = find_checkpoint(settings)
     if tiny:
         details = {"folder": str(files.base), "meaning": TINY_WARNING}
-        log.write("tiny_checkpoint", level="WARN", details=details)
+        log.write("tiny_model", level="WARN", details=details)
     config = EngineConfig(
         device=settings.device,
         dtype=settings.dtype,  # type: ignore[arg-type]  settings allow its words only

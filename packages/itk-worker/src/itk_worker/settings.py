@@ -53,7 +53,7 @@ class Settings:
         parse=path,
         group="Weights",
         words="Folder in the Wan2.1-I2V-14B-480P layout. When none of the weight folders is set, "
-        "a tiny checkpoint with random weights is made, and every result says so.",
+        "the tiny model that comes with the project is used, and every result says so.",
     )
     infinitetalk_dir: Path | None = variable(
         "INFINITETALK_DIR",

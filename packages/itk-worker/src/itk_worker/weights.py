@@ -1,13 +1,7 @@
-"""Finds the checkpoint that the operator configured, or makes the tiny one."""
+"""Finds the checkpoint that the operator configured, or the tiny one."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import tempfile
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve
@@ -15,16 +9,17 @@ from attrs import define, evolve
 from .offers import Offers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from itk_engine import CheckpointFiles, Lora
 
     from .settings import Settings
 
 ADAPTER_NAME = "infinitetalk.safetensors"
 ADAPTER_KINDS = ("single", "multi")
-_SHAPES_THE_CHECKPOINT = {"tiny.py", "weights", "model", "vae", "conditioning"}
 TINY_WARNING = (
-    "made with the tiny checkpoint, whose weights are random: the picture is noise. "
-    "Set CKPT_DIR, INFINITETALK_DIR and WAV2VEC_DIR for the real model"
+    "made with the tiny model that comes with the project, which knows drawn faces and nothing "
+    "else. Set CKPT_DIR, INFINITETALK_DIR and WAV2VEC_DIR for the real model"
 )
 
 
@@ -39,14 +34,14 @@ class WeightsError(Exception):
 
 
 def find_checkpoint(settings: Settings) -> tuple[CheckpointFiles, bool]:
-    """What the engine should load, and whether that is the tiny stand-in.
+    """What the engine should load, and whether that is the tiny model.
 
     Raises:
         WeightsError: a variable is missing beside others, or names nothing that exists.
     """
     loras = _loras(settings)
     if settings.no_weights:
-        return evolve(_tiny(settings.cache), loras=loras), True
+        return evolve(_tiny(), loras=loras), True
     from itk_engine import CheckpointFiles
 
     files = CheckpointFiles(
@@ -61,7 +56,9 @@ def find_checkpoint(settings: Settings) -> tuple[CheckpointFiles, bool]:
 
 def offers_of(files: CheckpointFiles, settings: Settings, *, precision: str) -> Offers:
     """What jobs may name of these files, read as `precision`."""
-    kind = "" if files.adapter is None else files.adapter.parent.name
+    # The tiny model's one adapter serves one speaker and two.
+    plain = files.adapter is None or settings.no_weights
+    kind = "" if plain or files.adapter is None else files.adapter.parent.name
     quant = precision if files.quantised is not None else None
     if settings.fp8 == "always":
         quant = "fp8"
@@ -125,35 +122,8 @@ def _quantised(path: Path | None) -> Path | None:
     raise WeightsError(message)
 
 
-def _tiny(cache: Path) -> CheckpointFiles:
-    """The tiny checkpoint, made once for each version of the engine's code."""
+def _tiny() -> CheckpointFiles:
     from itk_engine import tiny
+    from itk_tiny import checkpoint_folder
 
-    target = cache / f"tiny-{_recipe(Path(tiny.__file__).parent)}"
-    if not target.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".tiny-", dir=cache))
-        try:
-            tiny.make_checkpoint(scratch)
-            _publish(scratch, target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    return tiny.checkpoint_files(target)
-
-
-def _publish(scratch: Path, target: Path) -> None:
-    """Give the folder its name, whole or not at all; another worker may have been first."""
-    try:
-        os.rename(scratch, target)  # noqa: PTH104  Path.replace hides that a folder is not replaced
-    except OSError:
-        if not target.is_dir():
-            raise
-
-
-def _recipe(engine: Path) -> str:
-    """What the checkpoint depends on: the engine's version and, while developing, its code."""
-    digest = hashlib.sha256(version("itk-engine").encode())
-    for source in sorted(engine.rglob("*.py")):
-        if source.relative_to(engine).parts[0] in _SHAPES_THE_CHECKPOINT:
-            digest.update(source.read_bytes())
-    return digest.hexdigest()[:12]
+    return tiny.checkpoint_files(checkpoint_folder())

@@ -23,8 +23,8 @@ from .screen import Screen, print_json, print_line
 
 DEFAULT_PROMPT = "A person looks into the camera and talks."
 TINY_NOTE = (
-    "Made by the tiny model that comes with the project, not by InfiniteTalk-14B: it shows that "
-    "everything works, and its picture is no measure of the real one."
+    "Made by the tiny model that comes with the project, not by InfiniteTalk-14B: it makes drawn "
+    "faces talk, and its picture is no measure of the real one."
 )
 
 
