@@ -56,9 +56,8 @@ def find_checkpoint(settings: Settings) -> tuple[CheckpointFiles, bool]:
 
 def offers_of(files: CheckpointFiles, settings: Settings, *, precision: str) -> Offers:
     """What jobs may name of these files, read as `precision`."""
-    # The tiny model's one adapter serves one speaker and two.
-    plain = files.adapter is None or settings.no_weights
-    kind = "" if plain or files.adapter is None else files.adapter.parent.name
+    # The tiny model's one adapter serves one speaker and two, so that no job misses another.
+    kind = "" if files.adapter is None or settings.no_weights else files.adapter.parent.name
     quant = precision if files.quantised is not None else None
     if settings.fp8 == "always":
         quant = "fp8"
