@@ -5,6 +5,7 @@ from .engine import Engine
 from .errors import (
     EngineError,
     InvalidRequestError,
+    LostFollowerError,
     MissingSynthesiserError,
     MissingWeightsError,
     NotFiniteError,
@@ -35,6 +36,7 @@ __all__ = [
     "GenerationRequest",
     "InvalidRequestError",
     "Lora",
+    "LostFollowerError",
     "MissingSynthesiserError",
     "MissingWeightsError",
     "MovingPicture",

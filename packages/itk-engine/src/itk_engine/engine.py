@@ -66,6 +66,7 @@ class Engine:
             MissingWeightsError: a file is not there.
             WeightsMismatchError: a file does not fit the model it claims to be.
             OutOfMemoryError: the weights do not fit on the device.
+            LostFollowerError: a process that was to share the work did not start.
         """
         from itk_engine.weights import read_models, read_sizes
 

@@ -91,6 +91,17 @@ class OutOfMemoryError(EngineError):
 
 
 @define
+class LostFollowerError(EngineError):
+    """A process that was to share the work on another device ended before it was ready."""
+
+    device: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"the process on {self.device} that was to share the work did not start: {self.why}"
+
+
+@define
 class NotFiniteError(EngineError):
     """A latent or a picture holds NaN or infinity, so there is nothing to show."""
 

@@ -1,13 +1,16 @@
 """Several processes predict what one predicts."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pytest
 import torch
 
 from itk_engine import Engine, EngineConfig, GenerationRequest
+from itk_engine.errors import LostFollowerError
 from itk_engine.model import Conditions, DiT, DiTConfig
 from itk_engine.placement.parallel import plan_split, shares, start_team
 from itk_engine.sampling import Branch, Predictor, TeaCache, plan_skips
@@ -82,6 +85,34 @@ def compare(processes: int) -> None:
 def test_two_processes_predict_what_one_does() -> None:
     """Tokens that do not divide, two speakers and skipped steps included."""
     compare(2)
+
+
+def fail(_device: str) -> DiT:
+    """Fail as a follower does that finds no memory."""
+    message = "no room for the weights"
+    raise RuntimeError(message)
+
+
+def vanish(_device: str) -> DiT:
+    """End as a follower does that the system kills."""
+    os._exit(9)
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [(fail, "RuntimeError: no room for the weights"), (vanish, "its process ended with status 9")],
+)
+def test_a_follower_that_does_not_start_is_an_error_at_once(
+    load: Callable[[str], DiT], said: str
+) -> None:
+    """The leader hears why, and does not wait as long as for a meeting."""
+    begin = monotonic()
+    with (
+        pytest.raises(LostFollowerError, match=f"process on cpu .* {said}"),
+        start_team(make("cpu"), load, devices=["cpu", "cpu"]),
+    ):
+        pass
+    assert monotonic() - begin < 120
 
 
 @pytest.mark.long

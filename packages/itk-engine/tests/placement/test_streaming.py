@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from itk_engine.placement import BlockStreamer
+from itk_engine.placement import BlockStreamer, free_device_memory
 from itk_engine.placement.streaming import spread
 
 CPU = torch.device("cpu")
@@ -87,6 +87,21 @@ def test_the_number_of_resident_blocks_may_change_between_generations() -> None:
     fixed = BlockStreamer(Stack(3).blocks, CPU, resident=1)
     with pytest.raises(ValueError, match="recallable"):
         fixed.keep(2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@torch.no_grad()
+def test_blocks_that_leave_the_device_make_room_for_those_that_stay() -> None:
+    """The allocator never holds the old single tensors beside the new whole blocks."""
+    device = torch.device("cuda")
+    layers = [[nn.Linear(1024, 4096) for _ in range(4)] for _ in range(6)]
+    blocks = nn.ModuleList(nn.Sequential(*each) for each in layers).to(device)
+    free_device_memory(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_reserved(device)
+    BlockStreamer(blocks, device, resident=3, recallable=True)
+    assert torch.cuda.max_memory_reserved(device) <= before + 8 * 1024**2
 
 
 @torch.no_grad()

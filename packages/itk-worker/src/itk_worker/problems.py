@@ -46,6 +46,7 @@ MEANINGS: dict[str, Meaning] = {
     "itk_engine.MissingSynthesiserError": Meaning(ErrorCode.E_PIPELINE_LOAD, "missing_synthesiser"),
     "itk_engine.WeightsMismatchError": Meaning(ErrorCode.E_PIPELINE_LOAD, "weights_mismatch"),
     "itk_engine.WeightsUnreadableError": Meaning(ErrorCode.E_PIPELINE_LOAD, "weights_unreadable"),
+    "itk_engine.LostFollowerError": Meaning(ErrorCode.E_PIPELINE_LOAD, "lost_process"),
     "itk_engine.SpeechTooShortError": Meaning(ErrorCode.E_INPUT_VALIDATION, "too_short"),
     "itk_engine.InvalidRequestError": Meaning(ErrorCode.E_INPUT_VALIDATION, "invalid_field"),
     "itk_engine.UnsupportedFeatureError": Meaning(ErrorCode.E_INPUT_VALIDATION, "not_available"),

@@ -274,9 +274,10 @@ class _Draft:
         )
 
     def _text_streamed(self) -> int:
-        """The text encoder's peak when its layers pass through two slots."""
-        layers = self.encoders.text - self.encoders.text_embedding
-        return SLOTS * self.value * layers // max(1, self.encoders.text_layers) + self.image
+        """The text encoder's peak when its layers pass through two slots beside its embedding."""
+        words = self.encoders.text_embedding
+        layers = (self.encoders.text - words) // max(1, self.encoders.text_layers)
+        return self.value * (words + SLOTS * layers) + self.image
 
     def _text_fits_beside_everything(self) -> bool:
         whole = self._held(self.shape.num_layers) + self._kept("device", "device")

@@ -9,7 +9,7 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor
 
-from .memory import host_bytes
+from .memory import free_device_memory, host_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,6 +63,7 @@ class BlockStreamer:
             else:
                 block.to(device)
         self._order = [index for index in self._packed if index not in stays]
+        free_device_memory(device)  # single tensors left; whole blocks come, which do not fit in
         self.recall()
 
     @property
