@@ -39,6 +39,8 @@ def test_all_wheels_install_together_in_a_clean_environment(wheels: Path, tmp_pa
     for member in members:
         run(python, "-I", "-c", f"import {member.replace('-', '_')}")
     assert "demo" in run(python.parent / "itk", "--help")
+    found = "print([path.name for path in __import__('itk_tiny').checkpoint_folder().iterdir()])"
+    assert "InfiniteTalk" in run(python, "-I", "-c", found)
 
 
 def disagreements(python: Path) -> set[tuple[str, str]]:

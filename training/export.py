@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import encoded
 import speech
 import torch
 import transformer
@@ -41,7 +42,7 @@ SIZES = TinySizes(
         num_heads=2,
         num_layers=1,
     ),
-    clip=transformer.VISION,
+    clip=encoded.VISION,
     speech=speech.CONFIG,
 )
 
@@ -68,7 +69,7 @@ def export(state: Path, into: Path) -> CheckpointFiles:
     listener = speech.Listener()
     listener.load_state_dict(_read(state / "speech-average.pt"))
     models.speech.load_state_dict(listener.encoder.state_dict())
-    models.clip.load_state_dict(transformer.vision().state_dict())
+    models.clip.load_state_dict(encoded.vision().state_dict())
     torch.nn.init.zeros_(models.text.norm.weight)
     files = write_checkpoint(into, models)
     # Both adapters hold the same tensors; one is enough.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import encoded
 import speech
 import transformer
 import vae
@@ -15,10 +16,10 @@ import vae
 
 def main(folder: str) -> None:
     """Train each part for a few steps."""
-    vae.FRAMES = transformer.FRAMES = 13
+    vae.FRAMES = encoded.FRAMES = 13
     vae.POOLS = (((64, 64), 1, 3, 13), ((64, 64), 1, 3, 13), ((48, 64), 2, 3, 9))
     vae.STEPS = ((0, 3, 1, 0.3, 0.1), (1, 2, 5, 0.3, 0.3), (0, 1, 9, 0.2, 0.3), (2, 2, 5, 0.2, 0.3))
-    transformer.POOLS = (((64, 64), 1, 16, 0.6, 4), ((48, 64), 2, 16, 0.4, 4))
+    encoded.POOLS = (((64, 64), 1, 16, 0.6, 4), ((48, 64), 2, 16, 0.4, 4))
     for module, seconds in ((speech, 4), (vae, 14), (transformer, 25)):
         small = "0.05" if module is speech else "0.999"
         print("---", module.__name__, flush=True)

@@ -10,6 +10,7 @@ Pixels are read by geometry alone (training/meter.py). Every number goes into a 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import resource
 import sys
@@ -242,6 +243,15 @@ def speed(subject: Subject) -> dict[str, float]:
     }
 
 
+def digest(folder: Path) -> str:
+    """What names a checkpoint: a SHA-256 over the names and contents of its files."""
+    whole = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        whole.update(str(file.relative_to(folder)).encode())
+        whole.update(hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()
+
+
 def measure(
     files: CheckpointFiles,
     *,
@@ -262,7 +272,7 @@ def measure(
         "talking_at_once": lambda: talking(subject, max(2, faces // 4), 2, lead=0.0),
         "streaming": lambda: streaming(subject, 60.0 if faces >= 20 else 12.0),
     }
-    facts = {}
+    facts: dict[str, Any] = {"checkpoint": digest(files.base.parent)}
     for name, work in table.items():
         if not only or name in only:
             facts[name] = work()

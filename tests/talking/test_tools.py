@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import clips
+import encoded
 import export
 import make_voices
 import meter
 import pytest
 import sounds
 import torch
-import transformer
 import vae
 from measure import FIRST_FACE, HELD_OUT, HERE
 
@@ -67,7 +67,7 @@ def test_the_first_frame_of_a_first_chunk_is_the_portrait() -> None:
 def test_held_out_faces_and_voices_are_never_trained_on() -> None:
     """Seeds and names that were set aside lie outside what training draws from."""
     faces, below = HELD_OUT["face_seeds"], HELD_OUT["training_face_seeds"]["below"]
-    largest = 400_000 + sum(people * count for _, people, count, _, _ in transformer.POOLS)
+    largest = 400_000 + sum(people * count for _, people, count, _, _ in encoded.POOLS)
     assert max(largest, 2 * sum(row[2] for row in vae.POOLS)) < below <= faces["first"]
     assert not set(HELD_OUT["variants_never_trained"]) & set(make_voices.VARIANTS)
     stored = [entry["voice"] for entry in json.loads((HERE / "held_out.json").read_text())]

@@ -2,8 +2,9 @@
 
     python -m itk_engine.tiny FOLDER
 
-File names, tensor names and code are those of the 14B model; only the sizes are small. Its
-pictures are noise.
+File names, tensor names and code are those of the 14B model; only the sizes are small. With random
+weights its pictures are noise: the trained one, which `training/` writes through this module, comes
+as the package itk-tiny.
 """
 
 import argparse
