@@ -77,7 +77,7 @@ def _one_chunk(
         with home.reading():
             prepared = prepare(models, request)
         watch.passed("preparing")
-        parts = Parts(dit=models.dit, vae=models.vae, see=models.clip.encode)
+        parts = Parts(dit=models.dit, vae=models.vae, see=home.see)
         video = torch.empty(0)
         for event in generate(parts, prepared.scene, SeededNoise(7, bench.device)):
             if isinstance(event, Conditioned):

@@ -183,7 +183,7 @@ class Engine:
     def _parts(self) -> Parts:
         models = self._models
         predictor = Predictor if self._team is None else self._team.predictor
-        return Parts(dit=models.dit, vae=models.vae, see=models.clip.encode, predictor=predictor)
+        return Parts(dit=models.dit, vae=models.vae, see=self._home.see, predictor=predictor)
 
     def _gather(self, files: CheckpointFiles, config: EngineConfig, dtype: torch.dtype) -> None:
         """Let further processes share every video, where there are devices for them."""

@@ -100,7 +100,7 @@ def test_blocks_that_leave_the_device_make_room_for_those_that_stay() -> None:
     free_device_memory(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_reserved(device)
-    BlockStreamer(blocks, device, resident=3, recallable=True)
+    BlockStreamer(blocks, device, resident=3, recallable=True).recall()
     assert torch.cuda.max_memory_reserved(device) <= before + 8 * 1024**2
 
 

@@ -3,7 +3,16 @@
 from .caches import keep_kernels
 from .home import FirstPlaces, Home, first_places
 from .memory import device_budget_bytes, free_device_memory, host_budget_bytes
-from .planner import Demand, Encoders, Plan, PlanError, Wishes, plan_placement, resident_blocks_for
+from .planner import (
+    Demand,
+    Encoders,
+    Pinned,
+    Plan,
+    PlanError,
+    Wishes,
+    plan_placement,
+    resident_blocks_for,
+)
 from .sizes import GIB, Picture, Precision, model_parameters
 from .streaming import BlockStreamer
 
@@ -15,6 +24,7 @@ __all__ = [
     "FirstPlaces",
     "Home",
     "Picture",
+    "Pinned",
     "Plan",
     "PlanError",
     "Precision",

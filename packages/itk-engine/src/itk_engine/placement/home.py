@@ -12,14 +12,14 @@ from itk_engine.errors import OutOfMemoryError
 from itk_engine.ops.fp8 import merge_fidelity, quantise_linears
 
 from .memory import device_budget_bytes, free_device_memory, host_budget_bytes
-from .planner import Demand, Encoders, PlanError, Wishes, plan_placement
+from .planner import Demand, Encoders, Pinned, PlanError, Wishes, plan_placement
 from .sizes import Picture
 from .streaming import BlockStreamer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from itk_engine.model import DiTConfig
     from itk_engine.ops.fp8 import Fidelity
@@ -112,7 +112,9 @@ class Home:
         plan = self._planned(demand, evolve(wishes or Wishes(), fp8=self._fp8))
         if plan.precision == "fp8" and self.fidelity is None:
             self.fidelity = self._quantise()
-        self._place_beside(plan)  # first: a text encoder that leaves makes room for blocks
+        # First: a text encoder that leaves makes room for blocks. One that comes back finds room,
+        # since it is on the device only where it fits beside all blocks.
+        self._place_beside(plan)
         if plan.streamed_blocks or plan.release_between_uses or self._blocks is not None:
             self._stream(plan)
         else:
@@ -124,19 +126,28 @@ class Home:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Have the text encoder ready, its layers streamed where it lives on the host."""
-        model = self._models.text.model
-        if self._text is None:
+        if self._text is None or not self._text.streamed:
             yield
             return
-        self._text.recall()
-        model.token_embedding.to(self._device)
-        model.norm.to(self._device)
+        self._text_comes(self._text)
         try:
             yield
         finally:
-            self._text.release()
-            model.token_embedding.to("cpu")
-            model.norm.to("cpu")
+            self._text_leaves(self._text)
+            free_device_memory(self._device)
+
+    def see(self, pixels: Tensor) -> Tensor:
+        """Encode pictures as `VisionEncoder.encode` does, which is fetched where it is away."""
+        clip = self._models.clip
+        if self.plan is None or self.plan.image_encoder == "device":
+            return clip.encode(pixels)
+        with torch.inference_mode(mode=False):  # weights outlive the inference
+            clip.to(self._device)
+        try:
+            return clip.encode(pixels)
+        finally:
+            with torch.inference_mode(mode=False):
+                clip.to("cpu")
             free_device_memory(self._device)
 
     def rest(self) -> None:
@@ -154,6 +165,8 @@ class Home:
 
     def close(self) -> None:
         """Stop streaming; streamed weights end on the host."""
+        if self._text is not None:
+            self._text_leaves(self._text)
         for streamer in (self._blocks, self._text):
             if streamer is not None:
                 streamer.close()
@@ -164,6 +177,8 @@ class Home:
         return self._models.dit.patch_embedding.weight.dtype
 
     def _planned(self, demand: Demand, wishes: Wishes) -> Plan:
+        if self.fidelity is not None:  # quantised weights stay quantised
+            wishes = evolve(wishes, fp8="always")
         try:
             return plan_placement(
                 self._models.dit.config,
@@ -172,6 +187,7 @@ class Home:
                 host_budget_bytes=None if self._blocks is not None else self._host_bytes(),
                 encoders=self._encoders(),
                 wishes=wishes,
+                pinned=Pinned(blocks=self._blocks is not None, text=self._text is not None),
             )
         except PlanError as error:
             raise OutOfMemoryError(
@@ -215,21 +231,38 @@ class Home:
             )
         else:
             self._blocks.keep(plan.resident_blocks)
+        if not plan.release_between_uses:  # else they come with the first step
+            self._blocks.recall()
         for name, part in self._models.dit.named_children():
             if name != "blocks":
                 part.to(self._device)
 
     def _place_beside(self, plan: Plan) -> None:
         self._models.vae.to(self._device)
-        self._models.clip.to(self._device)
-        model = self._models.text.model
-        if plan.text_encoder == "host" and self._text is None:
+        self._models.clip.to(self._device if plan.image_encoder == "device" else "cpu")
+        model, away = self._models.text.model, plan.text_encoder == "host"
+        if self._text is None:
+            if not away:
+                model.to(self._device)
+                return
             self._text = BlockStreamer(model.blocks, self._device, resident=0, recallable=True)
-            model.token_embedding.to("cpu")
-            model.norm.to("cpu")
-            self._text.release()
-        elif plan.text_encoder == "device" and self._text is None:
-            model.to(self._device)
+            self._text_leaves(self._text)
+        elif away and not self._text.streamed:
+            self._text.keep(0)
+            self._text_leaves(self._text)
+        elif self._text.streamed and not away:
+            self._text.keep(len(model.blocks))
+            self._text_comes(self._text)
+
+    def _text_comes(self, layers: BlockStreamer) -> None:
+        layers.recall()
+        self._models.text.model.token_embedding.to(self._device)
+        self._models.text.model.norm.to(self._device)
+
+    def _text_leaves(self, layers: BlockStreamer) -> None:
+        layers.release()
+        self._models.text.model.token_embedding.to("cpu")
+        self._models.text.model.norm.to("cpu")
 
 
 def _budget(device: torch.device, asked_bytes: int | None) -> int:

@@ -74,7 +74,7 @@ class Encoders:
 class Wishes:
     """What an operator or a job forces; None leaves the choice to the planner.
 
-    `offload_model` empties the device of the transformer, the text encoder and the image
+    `offload_model` empties the device of the transformer's blocks, the text encoder and the image
     encoder after each use. `persistent_parameters` is the reference's
     num_persistent_param_in_dit: so many of the transformer's parameters, counted in the order
     of its definition, stay on the device and the rest is streamed. `fp8` changes the picture
@@ -87,10 +87,25 @@ class Wishes:
 
 
 @frozen(kw_only=True)
+class Pinned:
+    """Of which models an engine has pinned copies already; they stay, whatever is planned."""
+
+    blocks: bool = False
+    text: bool = False
+
+
+@frozen(kw_only=True)
 class Plan:
     """Where every model lives during a generation, and the memory that this takes.
 
-    Peaks are bytes on the device, one for each phase; `host_bytes` is pinned memory.
+    An encoder on the host comes to the device while it is used. The transformer's parts outside
+    its blocks, the speech encoder and the autoencoder are always on the device. Peaks are bytes
+    on the device, one for each phase.
+
+    `host_bytes` is what is read from the host at every use: streamed blocks (all, where they are
+    released between uses) and a text encoder that lives there. `pinned_bytes` is what is
+    page-locked: all blocks once any is streamed or released, so that another generation may keep
+    another number of them, and the text encoder's layers once it has been on the host.
     """
 
     precision: Precision
@@ -104,6 +119,7 @@ class Plan:
     sampling_peak_bytes: int
     vae_peak_bytes: int
     host_bytes: int
+    pinned_bytes: int
     streamed_bytes_per_forward: int
     why: tuple[str, ...] = field(default=(), converter=tuple)
 
@@ -122,21 +138,26 @@ class Plan:
         return self.streamed_bytes_per_forward / (gigabytes_per_second * 1e9)
 
     def __str__(self) -> str:
+        in_blocks = " in the blocks' linear layers" if self.precision == "fp8" else ""
         weights = (
-            f"{self.precision} weights, {self.resident_blocks} of {self.blocks} blocks stay on "
-            f"the device, {self.streamed_blocks} are streamed "
+            f"{self.precision} weights{in_blocks}, "
+            f"{self.resident_blocks} of {self.blocks} blocks stay on the device, "
+            f"{self.streamed_blocks} are streamed "
             f"({self.streamed_bytes_per_forward / GIB:.1f} GiB a forward)"
         )
         encoders = (
             f"text encoder on the {self.text_encoder}, image encoder on the {self.image_encoder}"
         )
-        released = ("everything released between uses",) if self.release_between_uses else ()
+        released = ("blocks leave the device between uses",) if self.release_between_uses else ()
         peaks = (
             f"peaks: text {self.text_peak_bytes / GIB:.1f}, "
             f"sampling {self.sampling_peak_bytes / GIB:.1f}, "
             f"autoencoder {self.vae_peak_bytes / GIB:.1f} of {self.budget_bytes / GIB:.1f} GiB"
         )
-        host = f"pinned host memory {self.host_bytes / GIB:.1f} GiB"
+        host = (
+            f"{self.host_bytes / GIB:.1f} GiB come from the host, where "
+            f"{self.pinned_bytes / GIB:.1f} GiB are pinned with the copies of what stays"
+        )
         return "; ".join((weights, encoders, *released, peaks, host, *self.why))
 
 
@@ -148,6 +169,7 @@ def plan_placement(
     host_budget_bytes: int | None = None,
     encoders: Encoders | None = None,
     wishes: Wishes | None = None,
+    pinned: Pinned | None = None,
 ) -> Plan:
     """Choose the placement that keeps the most on the device within a budget.
 
@@ -159,9 +181,11 @@ def plan_placement(
         shape: the transformer's configuration.
         demand: the largest generation that the plan must carry.
         budget_bytes: what the engine may use of the device.
-        host_budget_bytes: what it may pin of the host's memory; None is no limit.
+        host_budget_bytes: what `Plan.host_bytes` may be; None is no limit. Copies of what stays
+            do not count.
         encoders: sizes of the other models; the published ones by default.
         wishes: what is forced.
+        pinned: what the engine pinned for earlier generations; nothing by default.
 
     Raises:
         PlanError: even with everything streamed a phase does not fit.
@@ -175,6 +199,7 @@ def plan_placement(
             demand,
             encoders=encoders,
             wishes=wishes,
+            pinned=pinned or Pinned(),
             precision=precision,
             budget_bytes=budget_bytes,
         ).plan()
@@ -210,30 +235,42 @@ class _Draft:
         *,
         encoders: Encoders,
         wishes: Wishes,
+        pinned: Pinned,
         precision: Precision,
         budget_bytes: int,
     ) -> None:
         self.shape, self.demand, self.encoders = shape, demand, encoders
-        self.wishes, self.precision, self.budget = wishes, precision, budget_bytes
+        self.wishes, self.pinned = wishes, pinned
+        self.precision, self.budget = precision, budget_bytes
         self.value = 4 if demand.precision == "float32" else 2
         self.block = block_bytes(shape, precision)
         self.outer = outer_bytes(shape, precision)
         self.vae_weights = encoders.vae * demand.vae_bytes_per_value
-        self.image = encoders.image * self.value
         self.activation = activation_bytes(shape, demand.picture, precision) + self._residuals()
-        self.vae_work = vae_bytes(demand.picture, bytes_per_value=demand.vae_bytes_per_value)
+        decoding = vae_bytes(demand.picture, bytes_per_value=demand.vae_bytes_per_value)
+        self.image = encoders.image * self.value
+        self.vae_work = max(decoding, self.image)  # the image encoder works before the autoencoder
 
     def plan(self) -> Plan:
-        """The placement with as many resident blocks as the budget or the wishes allow."""
+        """The placement with as many resident blocks as the budget or the wishes allow.
+
+        Streaming two blocks more hides behind computing, fetching the image encoder does not; so
+        that goes only where it is asked to, or where nothing else makes a generation fit.
+        """
+        if self.wishes.offload_model:
+            return self._with_image("host")
+        plan = self._with_image("device")
+        return plan if plan.peak_bytes <= self.budget else self._with_image("host")
+
+    def _with_image(self, image: Residence) -> Plan:
         release = bool(self.wishes.offload_model)
         text: Residence = "host" if release or not self._text_fits_beside_everything() else "device"
-        image: Residence = "host" if release or self._tight() else "device"
         resident, why = self._resident(text=text, image=image, release=release)
         streamed = self.shape.num_layers - resident
         held = self._held(resident)
+        between = self.outer if release else held  # before the steps and after them
         kept = self._kept(text, image)
         text_work = 0 if text == "device" else self._text_streamed()
-        vae_held = 0 if release else held
         return Plan(
             precision=self.precision,
             blocks=self.shape.num_layers,
@@ -242,10 +279,14 @@ class _Draft:
             image_encoder=image,
             release_between_uses=release,
             budget_bytes=self.budget,
-            text_peak_bytes=_padded(kept + text_work + (0 if release else held)),
+            text_peak_bytes=_padded(kept + between + text_work),
             sampling_peak_bytes=_padded(kept + held + self.activation),
-            vae_peak_bytes=_padded(kept + vae_held + self.vae_work),
+            vae_peak_bytes=_padded(kept + between + self.vae_work),
             host_bytes=self._host(streamed, text=text, release=release),
+            pinned_bytes=self._copies(
+                blocks=bool(streamed) or release or self.pinned.blocks,
+                text=text == "host" or self.pinned.text,
+            ),
             streamed_bytes_per_forward=streamed * self.block,
             why=why,
         )
@@ -265,7 +306,7 @@ class _Draft:
         return self.outer + (resident + min(SLOTS, streamed)) * self.block
 
     def _kept(self, text: Residence, image: Residence) -> int:
-        """Encoders that stay on the device in every phase."""
+        """Models beside the transformer that stay on the device in every phase."""
         return (
             self.vae_weights
             + 4 * self.encoders.speech
@@ -275,17 +316,15 @@ class _Draft:
 
     def _text_streamed(self) -> int:
         """The text encoder's peak when its layers pass through two slots beside its embedding."""
-        words = self.encoders.text_embedding
-        layers = (self.encoders.text - words) // max(1, self.encoders.text_layers)
-        return self.value * (words + SLOTS * layers) + self.image
+        layers = self._text_layers() // max(1, self.encoders.text_layers)
+        return self.value * self.encoders.text_embedding + SLOTS * layers
+
+    def _text_layers(self) -> int:
+        return self.value * (self.encoders.text - self.encoders.text_embedding)
 
     def _text_fits_beside_everything(self) -> bool:
         whole = self._held(self.shape.num_layers) + self._kept("device", "device")
         return _padded(whole + max(self.activation, self.vae_work)) <= self.budget
-
-    def _tight(self) -> bool:
-        half = self._held(0) + self._kept("host", "device")
-        return _padded(half + max(self.activation, self.vae_work)) > self.budget // 2
 
     def _resident(
         self, *, text: Residence, image: Residence, release: bool
@@ -309,6 +348,10 @@ class _Draft:
         text_bytes = self.encoders.text * self.value if text == "host" else 0
         return blocks * self.block + text_bytes
 
+    def _copies(self, *, blocks: bool, text: bool) -> int:
+        all_blocks = self.shape.num_layers * self.block if blocks else 0
+        return all_blocks + (self._text_layers() if text else 0)
+
 
 def _precisions(fp8: Fp8, exact: Literal["float32", "bfloat16"]) -> tuple[Precision, ...]:
     table: dict[Fp8, tuple[Precision, ...]] = {
@@ -327,8 +370,8 @@ def _fits(plan: Plan, host_budget_bytes: int | None) -> bool:
 def _advice(plan: Plan, host_budget_bytes: int | None) -> str:
     if plan.peak_bytes <= plan.budget_bytes and host_budget_bytes is not None:
         return (
-            f"{plan.host_bytes / GIB:.1f} GiB of host memory would have to be pinned and "
-            f"{host_budget_bytes / GIB:.1f} GiB may be; allow fp8 or take a machine with more"
+            f"{plan.host_bytes / GIB:.1f} GiB would have to come from host memory and "
+            f"{host_budget_bytes / GIB:.1f} GiB may; allow fp8 or take a machine with more"
         )
     return (
         f"the generation needs {plan.peak_bytes / GIB:.1f} GiB on the device and "

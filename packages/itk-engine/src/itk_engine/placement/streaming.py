@@ -42,10 +42,11 @@ class BlockStreamer:
         recallable: bool = False,
         slots: int = 2,
     ) -> None:
-        """Move `resident` blocks, evenly spread, to the device and pack the others.
+        """Let `resident` blocks, evenly spread, live on the device and pack the others.
 
         With `recallable` the resident blocks keep a copy on the host too, so that `release`
-        can empty the device and `recall` fill it again.
+        can empty the device and `recall` fill it again; they come to the device with `recall`
+        or with the first forward.
         """
         self._device = device
         self._blocks = list(blocks)
@@ -64,7 +65,6 @@ class BlockStreamer:
                 block.to(device)
         self._order = [index for index in self._packed if index not in stays]
         free_device_memory(device)  # single tensors left; whole blocks come, which do not fit in
-        self.recall()
 
     @property
     def streamed(self) -> tuple[int, ...]:
@@ -77,7 +77,9 @@ class BlockStreamer:
         return sum(packed.memory.numel() for packed in self._packed.values())
 
     def keep(self, resident: int) -> None:
-        """Change how many blocks stay on the device, for a generation of another size.
+        """Change how many blocks live on the device, for a generation of another size.
+
+        They come with `recall` or with the first forward.
 
         Raises:
             ValueError: not every block has a copy on the host (`recallable`).
@@ -88,7 +90,6 @@ class BlockStreamer:
         stays = spread(resident, len(self._blocks))
         self.release()
         self._order = [index for index in range(len(self._blocks)) if index not in stays]
-        self.recall()
 
     def recall(self) -> None:
         """Take the device memory that `release` gave back; does nothing if it is held."""
