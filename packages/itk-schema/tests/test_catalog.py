@@ -102,6 +102,7 @@ def test_every_parameter_refuses_what_it_is_not(parameter: Parameter) -> None:
         ("sample_text_guide_scale", 5.0),
         ("sample_audio_guide_scale", 4.0),
         ("color_correction_strength", 1.0),
+        ("join_fade_frames", 0),
         ("use_teacache", False),
         ("teacache_thresh", 0.2),
         ("use_apg", False),

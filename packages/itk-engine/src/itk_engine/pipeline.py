@@ -12,6 +12,7 @@ from torch import Tensor
 from itk_engine.chunks import Chunk, speech_rows
 from itk_engine.colour import match_colours
 from itk_engine.errors import NotFiniteError
+from itk_engine.joins import fade_join
 from itk_engine.model import Conditions, DiT, grid_of, region_tokens
 from itk_engine.sampling import (
     Branch,
@@ -71,6 +72,7 @@ class Scene:
         masks: first speaker, second speaker, background [3, h, w] at latent resolution;
             needed for two speakers.
         colour_strength: 0..1, how far each frame's colours go back to its scene's first picture's.
+        join_fade_frames: over how many frames the step at a join of chunks fades out.
         mirrored_from: the first chunk that, past the end of a speech, hears it backwards;
             in earlier ones its last row stands still.
         reference_skips: let TeaCache count calls as the reference implementation does.
@@ -84,6 +86,7 @@ class Scene:
     chunks: tuple[Chunk, ...]
     sampling: Sampling
     colour_strength: float = 1.0
+    join_fade_frames: int = 0
     mirrored_from: int = 0
     reference_skips: bool = False
 
@@ -174,6 +177,10 @@ def generate(parts: Parts, scene: Scene, noise: Noise) -> Generator[Event]:
                 chunk=chunk.index, step=None, advice="check the autoencoder's file", what="picture"
             )
         video = match_colours(video, first_picture.to(video.device), scene.colour_strength)
+        if motion_pixels is not None:
+            video = fade_join(
+                video, motion_pixels[:, -1], overlap=chunk.overlap, frames=scene.join_fade_frames
+            )
         if not chunk.last and (overlap := scene.chunks[chunk.index + 1].overlap):
             motion_pixels = video[:, -overlap:].clone()
         yield Finished(

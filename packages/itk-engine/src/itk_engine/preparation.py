@@ -97,6 +97,7 @@ def prepare(models: "Models", request: GenerationRequest) -> Prepared:
             chunks=plan_chunks(frames, plan, cuts=_cuts(request, frames)),
             sampling=sampling,
             colour_strength=parameters.color_correction_strength,
+            join_fade_frames=parameters.join_fade_frames,
         ),
         framing=framing,
         seed=request.seed,

@@ -32,6 +32,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "use_teacache": (True, SLOW_TIME | {"teacache_thresh": 10.0}),
     "teacache_thresh": (10.0, SLOW_TIME | {"use_teacache": True}),
     "color_correction_strength": (0.0, {}),
+    "join_fade_frames": (4, {}),
     "fit": ("pad", {}),
     "focus": ((0.5, 0.0), {}),
     "camera_motion": ("pan_left", {}),

@@ -98,3 +98,24 @@ def resident_bytes() -> int:
     fields = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     line = next(field for field in fields if field.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024
+
+
+def test_what_re_encoding_changes_at_a_join_fades_out(
+    engine: Engine, models: Any, request_of: MakeRequest
+) -> None:
+    """The motion frames' difference is added to the frames after them, less and less, then none."""
+    plain, faded = (
+        [
+            event
+            for event in events_of(engine, models, request_of(motion_frame=5, **more))[0]
+            if isinstance(event, Finished)
+        ]
+        for more in ({}, {"join_fade_frames": 3})
+    )
+    assert torch.equal(plain[0].video, faded[0].video)
+    shown, again = plain[0].video[:, -1], plain[1].video[:, 4]
+    for count, share in enumerate((0.75, 0.5, 0.25, 0.0)):
+        needed = (plain[1].video[:, 5 + count] + share * (shown - again)).clamp(-1, 1)
+        torch.testing.assert_close(faded[1].video[:, 5 + count], needed)
+    step = (faded[1].video[:, 5] - shown).abs().mean()
+    assert step < (plain[1].video[:, 5] - shown).abs().mean()

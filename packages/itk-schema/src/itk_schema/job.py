@@ -148,6 +148,7 @@ class JobInput:
     use_teacache: bool | None = asked("use_teacache")
     teacache_thresh: float | None = asked("teacache_thresh")
     color_correction_strength: float | None = asked("color_correction_strength")
+    join_fade_frames: int | None = asked("join_fade_frames")
     fit: Fit | None = asked("fit")
     focus: tuple[float, float] | None = asked("focus")
     camera_motion: CameraMotion | None = asked("camera_motion")

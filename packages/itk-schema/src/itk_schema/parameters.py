@@ -198,6 +198,16 @@ class Parameters:
         minimum=0.0,
         maximum=1.0,
     )
+    join_fade_frames: int = _parameter(
+        default=0,
+        help="Over how many frames the small step where two chunks join fades out; 0: it stays.",
+        group="picture",
+        kind="picture",
+        minimum=0,
+        maximum=24,
+        unit="frames",
+        needs=("mode", "streaming"),
+    )
     fit: Fit = _parameter(
         default="crop",
         help="How the source meets the model's shape: cut its edges or add bars.",

@@ -30,6 +30,7 @@ _ALL: tuple[Preset, ...] = (
             "sample_text_guide_scale": 1.0,
             "sample_audio_guide_scale": 2.0,
             "sample_shift": 7.0,
+            "join_fade_frames": 8,
         },
     ),
     Preset(
