@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import cases, pair, report
-from benchmarks.budgets import within_budgets
+from benchmarks.budgets import Row, within_budgets
 from benchmarks.cases import BF16, Bench, Facts
 from benchmarks.loading import loading
 
@@ -46,7 +46,20 @@ CASES: dict[str, Callable[[Bench], Facts]] = {
     "loading": loading,
     "fp8": cases.fp8,
     "within budgets": partial(
-        within_budgets, budgets_gib={"480": (80, 48, 32, 24), "720": (80, 48)}
+        within_budgets,
+        rows=(
+            Row("480", 80),
+            Row("480", 48),
+            Row("480", 32),
+            Row("480", 24),
+            Row("720", 80),
+            Row("720", 48),
+            Row("720", 22),
+            Row("480", 48, offload_model=True),
+        ),
+    ),
+    "within budgets, fp8 when needed": partial(
+        within_budgets, rows=(Row("480", 48), Row("480", 32), Row("480", 24)), fp8="when_needed"
     ),
     "two devices, engines": pair.engines,
     "two devices, 480": partial(pair.steps, size="480"),

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from benchmarks.measure import GIB
 from benchmarks.whole import random_models, random_request
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.cases import Bench
+    from itk_engine.placement.planner import Fp8
     from itk_engine.weights import Models
 
 Facts = dict[str, Any]
@@ -28,48 +29,62 @@ STEPS = {"480": 2, "720": 1}
 TINY_BUDGET_GIB = 8  # more than tiny models need, so streaming is forced
 
 
-def within_budgets(bench: Bench, budgets_gib: dict[str, tuple[int, ...]]) -> Facts:
+@frozen
+class Row:
+    """One measurement: a size within a budget, and whether `offload_model` is asked for."""
+
+    size: str
+    budget_gib: int
+    offload_model: bool | None = None
+
+    def __str__(self) -> str:
+        return f"{self.size} within {self.budget_gib} GiB" + ", offloaded" * bool(
+            self.offload_model
+        )
+
+
+def within_budgets(bench: Bench, rows: tuple[Row, ...], fp8: Fp8 = "never") -> Facts:
     """Prepare, sample and decode one chunk within each budget, the largest of a size first.
 
     The allocator refuses what goes beyond the budget; what the driver takes beside it is the
-    planner's to allow for. Every video must equal the first one of its size. A budget that
-    fails does not keep the others from being tried.
+    planner's to allow for. Every video must equal the first one of its size, unless weights
+    became fp8 between them. A budget that fails does not keep the others from being tried.
     """
     bench.forget()
     models = random_models(bench)
-    home = Home(models, bench.device)
+    home = Home(models, bench.device, fp8=fp8)
     facts: Facts = {}
-    for size, budgets in budgets_gib.items():
-        wanted: torch.Tensor | None = None
-        for budget in budgets:
-            watch = _Watch(device=bench.device)
-            fact = facts[f"{size} within {budget} GiB"] = {}
-            try:
-                video = _one_chunk(bench, home, models, size=size, budget_gib=budget, watch=watch)
-            except Exception as error:  # noqa: BLE001  the other budgets are still to be tried
-                traceback.clear_frames(error.__traceback__)
-                fact["failed"] = f"{type(error).__name__}: {error}"[:900]
-            else:
-                wanted = video if wanted is None else wanted
-                fact["difference_to_first"] = float((video - wanted).abs().max())
-            fact |= {"plan": str(home.plan), "phases": watch.phases}
-            fact |= _planned(home)
-            print(f"  {size} within {budget} GiB: {fact}", flush=True)
-            free_device_memory(bench.device)
+    first: dict[str, torch.Tensor] = {}
+    for row in rows:
+        watch = _Watch(device=bench.device)
+        fact = facts[str(row)] = {}
+        try:
+            video = _one_chunk(bench, home, models, row=row, watch=watch)
+        except Exception as error:  # noqa: BLE001  the other budgets are still to be tried
+            traceback.clear_frames(error.__traceback__)
+            fact["failed"] = f"{type(error).__name__}: {error}"[:900]
+        else:
+            wanted = first.setdefault(row.size, video)
+            fact["difference_to_first"] = float((video - wanted).abs().max())
+        fact |= {"plan": str(home.plan), "phases": watch.phases}
+        fact |= _planned(home)
+        print(f"  {row}: {fact}", flush=True)
+        free_device_memory(bench.device)
     home.close()
     return facts
 
 
 @torch.inference_mode()
 def _one_chunk(
-    bench: Bench, home: Home, models: Models, *, size: str, budget_gib: int, watch: _Watch
+    bench: Bench, home: Home, models: Models, *, row: Row, watch: _Watch
 ) -> torch.Tensor:
-    request = random_request(bench, size, steps=STEPS[size])
-    limit = (TINY_BUDGET_GIB if bench.tiny else budget_gib) * GIB
+    request = random_request(bench, row.size, steps=STEPS[row.size])
+    limit = (TINY_BUDGET_GIB if bench.tiny else row.budget_gib) * GIB
     budget = min(limit, device_budget_bytes(bench.device))
     home.allow(budget)
     demand, wishes = needs(request, bucket_scale=models.bucket_scale)
-    if bench.tiny and budget_gib < 48:
+    wishes = evolve(wishes, offload_model=row.offload_model)
+    if bench.tiny and row.budget_gib < 48:
         wishes = evolve(wishes, persistent_parameters=0)
     home.arrange(demand, wishes)
     watch.passed("arranging")
