@@ -53,6 +53,7 @@ class Engine:
         models.dit.use_attention(attention_named(config.attention, device_type=device.type))
 
     @classmethod
+    @torch.inference_mode(mode=False)  # weights outlive the inference that a caller may be in
     def load(
         cls,
         files: CheckpointFiles,

@@ -1,17 +1,19 @@
 """The engine as its callers use it, on models of a few dimensions."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from attrs import evolve
 
-from itk_engine.engine import Engine
+from itk_engine.engine import Engine, EngineConfig
 from itk_engine.errors import InvalidRequestError, NotFiniteError, SpeechTooShortError
 from itk_engine.preparation import prompts_of
 from itk_engine.request import GenerationProgress, GenerationRequest
+from itk_engine.tiny import make_checkpoint
 from itk_media import Waveform
 
 MakeRequest = Callable[..., GenerationRequest]
@@ -218,3 +220,21 @@ def test_two_speakers_together_are_delivered_as_one_track(
     assert prepared.mixed_speech is not None
     assert prepared.mixed_speech.duration_seconds == pytest.approx(1.0)
     assert engine.prepare(request_of()).mixed_speech is None
+
+
+@pytest.mark.parametrize("fp8", ["never", "always"])
+def test_a_caller_may_be_in_inference_mode(
+    tmp_path: Path, request_of: MakeRequest, *, fp8: Literal["never", "always"]
+) -> None:
+    """What is loaded, moved or quantised there is ordinary, works there and works afterwards."""
+    files = make_checkpoint(tmp_path)
+    streamed = request_of(num_persistent_param_in_dit=0, seconds=0.4)
+    resident = request_of(offload_model=False, seconds=0.4)
+    with torch.inference_mode():
+        engine = Engine.load(files, EngineConfig(device="cpu", fp8=fp8))
+        there = video_of(engine, resident)
+        assert np.array_equal(video_of(engine, streamed), there)
+    weights = [*engine._models.dit.parameters(), *engine._models.dit.buffers()]
+    assert not any(weight.is_inference() for weight in weights)
+    assert np.array_equal(video_of(engine, streamed), there)
+    engine.close()

@@ -98,6 +98,7 @@ class Home:
         """Plan with another budget from the next `arrange` on; None is all that is free."""
         self._budget = budget_bytes
 
+    @torch.inference_mode(mode=False)  # weights outlive the inference that a caller may be in
     def arrange(self, demand: Demand, wishes: Wishes | None = None) -> Plan:
         """Plan a generation and bring the models into place.
 
@@ -141,7 +142,7 @@ class Home:
         clip = self._models.clip
         if self.plan is None or self.plan.image_encoder == "device":
             return clip.encode(pixels)
-        with torch.inference_mode(mode=False):  # weights outlive the inference
+        with torch.inference_mode(mode=False):
             clip.to(self._device)
         try:
             return clip.encode(pixels)
@@ -254,11 +255,13 @@ class Home:
             self._text.keep(len(model.blocks))
             self._text_comes(self._text)
 
+    @torch.inference_mode(mode=False)
     def _text_comes(self, layers: BlockStreamer) -> None:
         layers.recall()
         self._models.text.model.token_embedding.to(self._device)
         self._models.text.model.norm.to(self._device)
 
+    @torch.inference_mode(mode=False)
     def _text_leaves(self, layers: BlockStreamer) -> None:
         layers.release()
         self._models.text.model.token_embedding.to("cpu")

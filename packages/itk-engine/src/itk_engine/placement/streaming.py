@@ -249,6 +249,7 @@ class _Packed:
         packed.bind(packed.memory)
         return packed
 
+    @torch.inference_mode(mode=False)  # a view made in inference would pass as made for it alone
     def bind(self, memory: Tensor) -> None:
         """Let the block's tensors be views of these bytes."""
         for piece in self.pieces:
