@@ -89,6 +89,24 @@ def test_the_number_of_resident_blocks_may_change_between_generations() -> None:
         fixed.keep(2)
 
 
+@torch.no_grad()
+def test_nothing_moves_where_as_many_blocks_stay_as_before() -> None:
+    """The next generation of the same size finds its blocks where they are."""
+    model = Stack(5)
+    streamer = BlockStreamer(model.blocks, CPU, resident=2, recallable=True)
+    streamer.recall()
+    slots, stay = streamer._slots, streamer._resident_memory
+    assert len(stay) == 2
+    streamer.keep(2)
+    streamer.recall()
+    assert streamer._slots is slots
+    assert streamer._resident_memory is stay
+    streamer.keep(3)
+    streamer.recall()
+    assert streamer._slots is not slots
+    assert len(streamer._resident_memory) == 3
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @torch.no_grad()

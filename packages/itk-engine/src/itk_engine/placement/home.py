@@ -232,7 +232,9 @@ class Home:
             )
         else:
             self._blocks.keep(plan.resident_blocks)
-        if not plan.release_between_uses:  # else they come with the first step
+        if plan.release_between_uses:
+            self._blocks.release()  # they come with the first step
+        else:
             self._blocks.recall()
         for name, part in self._models.dit.named_children():
             if name != "blocks":

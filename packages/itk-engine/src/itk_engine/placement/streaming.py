@@ -79,7 +79,7 @@ class BlockStreamer:
     def keep(self, resident: int) -> None:
         """Change how many blocks live on the device, for a generation of another size.
 
-        They come with `recall` or with the first forward.
+        They come with `recall` or with the first forward; nothing moves for the same number.
 
         Raises:
             ValueError: not every block has a copy on the host (`recallable`).
@@ -88,8 +88,10 @@ class BlockStreamer:
             message = "only a recallable streamer can change how many blocks stay"
             raise ValueError(message)
         stays = spread(resident, len(self._blocks))
-        self.release()
-        self._order = [index for index in range(len(self._blocks)) if index not in stays]
+        order = [index for index in range(len(self._blocks)) if index not in stays]
+        if order != self._order:
+            self.release()
+            self._order = order
 
     def recall(self) -> None:
         """Take the device memory that `release` gave back; does nothing if it is held."""
