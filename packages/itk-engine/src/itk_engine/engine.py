@@ -82,6 +82,7 @@ class Engine:
             dtype=dtype,
             budget_bytes=_budget_bytes(config),
             fp8=config.fp8,
+            quantised=files.quantised is not None,
         )
         with _memory(device, during="loading"):
             models = read_models(

@@ -11,7 +11,7 @@ import torch
 
 from itk_engine import Engine, EngineConfig, GenerationRequest, OutOfMemoryError
 from itk_engine.model import DiTConfig
-from itk_engine.placement import GIB, first_places
+from itk_engine.placement import GIB, FirstPlaces, first_places
 from itk_schema import PARAMETERS
 
 CPU = torch.device("cpu")
@@ -105,12 +105,19 @@ def test_quantised_at_load_the_picture_moves_a_little(
 
 def test_weights_go_straight_to_a_device_that_holds_them() -> None:
     """A small budget reads the transformer to the host first, from where it is streamed."""
-    large, small, tight = (
-        first_places(
-            DiTConfig(), torch.device("meta"), dtype=torch.bfloat16, budget_bytes=gib * GIB
+
+    def places(gib: int, *, quantised: bool = False) -> FirstPlaces:
+        return first_places(
+            DiTConfig(),
+            torch.device("meta"),
+            dtype=torch.bfloat16,
+            budget_bytes=gib * GIB,
+            quantised=quantised,
         )
-        for gib in (76, 53, 23)
-    )
+
+    large, small, tight = (places(gib) for gib in (76, 53, 23))
     assert (large.transformer.type, large.text.type) == ("meta", "meta")
     assert (small.transformer.type, small.text.type) == ("meta", "cpu")
     assert (tight.transformer.type, tight.text.type) == ("cpu", "cpu")
+    assert places(32).transformer.type == "cpu"
+    assert places(32, quantised=True).transformer.type == "meta"

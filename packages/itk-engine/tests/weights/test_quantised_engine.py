@@ -101,6 +101,23 @@ def test_a_quantised_checkpoint_makes_nearly_the_same_video(
         assert 0 < np.abs(near - exact).mean() < 0.5 * np.abs(other - exact).mean()
 
 
+def test_its_plan_counts_what_it_takes(
+    plain: CheckpointFiles,
+    quantised: CheckpointFiles,
+    request_of: Callable[..., GenerationRequest],
+) -> None:
+    """Streamed blocks take the bytes that are stored, not those that they compute with."""
+    streamed: list[int] = []
+    for files in (plain, quantised):
+        with Engine.load(files) as engine:
+            engine.prepare(request_of(num_persistent_param_in_dit=0))
+            assert engine.plan is not None
+            streamed.append(engine.plan.streamed_bytes_per_forward)
+            weights = engine._models.dit.blocks.parameters()
+            assert streamed[-1] == sum(each.numel() * each.element_size() for each in weights)
+    assert streamed[1] < 0.5 * streamed[0]
+
+
 def test_what_is_missing_of_it_is_named(quantised: CheckpointFiles, tmp_path: Path) -> None:
     """The file, its map, or a tensor that the map promises; and no LoRA can be merged."""
     file = quantised.quantised

@@ -5,7 +5,6 @@ from .home import FirstPlaces, Home, first_places
 from .memory import device_budget_bytes, free_device_memory, host_budget_bytes
 from .planner import (
     Demand,
-    Encoders,
     Pinned,
     Plan,
     PlanError,
@@ -20,7 +19,6 @@ __all__ = [
     "GIB",
     "BlockStreamer",
     "Demand",
-    "Encoders",
     "FirstPlaces",
     "Home",
     "Picture",

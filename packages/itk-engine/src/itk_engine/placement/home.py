@@ -12,8 +12,8 @@ from itk_engine.errors import OutOfMemoryError
 from itk_engine.ops.fp8 import merge_fidelity, quantise_linears
 
 from .memory import device_budget_bytes, free_device_memory, host_budget_bytes
-from .planner import Demand, Encoders, Pinned, PlanError, Wishes, plan_placement
-from .sizes import Picture
+from .planner import Demand, Pinned, PlanError, Stored, Wishes, plan_placement
+from .sizes import Picture, block_bytes
 from .streaming import BlockStreamer
 
 if TYPE_CHECKING:
@@ -45,20 +45,27 @@ def first_places(
     dtype: torch.dtype,
     budget_bytes: int | None = None,
     fp8: Fp8 = "never",
+    quantised: bool = False,
 ) -> FirstPlaces:
     """Choose: straight onto the device where a generation of the small size fits, else the host.
 
-    The encoders are taken to have their published sizes.
+    The encoders are taken to have their published sizes, and a file that is `quantised` one byte
+    for each weight.
     """
     cpu = torch.device("cpu")
+    demand = Demand(
+        picture=Picture(height=640, width=640),
+        precision="float32" if dtype == torch.float32 else "bfloat16",
+    )
+    stored = Stored.published(shape, demand)
+    if quantised:
+        stored = evolve(stored, block=block_bytes(shape, "fp8"))
     try:
         plan = plan_placement(
             shape,
-            Demand(
-                picture=Picture(height=640, width=640),
-                precision="float32" if dtype == torch.float32 else "bfloat16",
-            ),
+            demand,
             budget_bytes=_budget(device, budget_bytes),
+            stored=stored,
             wishes=Wishes(fp8=fp8),
         )
     except PlanError:
@@ -186,7 +193,7 @@ class Home:
                 demand,
                 budget_bytes=_budget(self._device, self._budget),
                 host_budget_bytes=None if self._blocks is not None else self._host_bytes(),
-                encoders=self._encoders(),
+                stored=self._stored(),
                 wishes=wishes,
                 pinned=Pinned(blocks=self._blocks is not None, text=self._text is not None),
             )
@@ -201,15 +208,18 @@ class Home:
         on_host = sum(p.numel() * p.element_size() for p in weights if p.device.type == "cpu")
         return host_budget_bytes() + on_host
 
-    def _encoders(self) -> Encoders:
-        text = self._models.text.model
-        return Encoders(
-            text=_parameters(text),
-            text_embedding=_parameters(text.token_embedding),
+    def _stored(self) -> Stored:
+        dit, text = self._models.dit, self._models.text.model
+        blocks = _bytes(dit.blocks)
+        return Stored(
+            block=blocks // len(dit.blocks),
+            outer=_bytes(dit) - blocks,
+            text=_bytes(text),
+            text_embedding=_bytes(text.token_embedding),
             text_layers=len(text.blocks),
-            image=_parameters(self._models.clip),
-            vae=_parameters(self._models.vae),
-            speech=_parameters(self._models.speech),
+            image=_bytes(self._models.clip),
+            vae=_bytes(self._models.vae),
+            speech=_bytes(self._models.speech),
         )
 
     def _quantise(self) -> Fidelity:
@@ -276,5 +286,7 @@ def _budget(device: torch.device, asked_bytes: int | None) -> int:
     return _NO_LIMIT if device.type == "cpu" else device_budget_bytes(device)
 
 
-def _parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+def _bytes(model: nn.Module) -> int:
+    """What the weights of a model take, wherever they lie."""
+    weights = (*model.parameters(), *model.buffers())
+    return sum(weight.numel() * weight.element_size() for weight in weights)

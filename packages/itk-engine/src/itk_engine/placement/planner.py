@@ -9,6 +9,7 @@ from attrs import field, frozen
 from itk_engine.errors import EngineError
 
 from .sizes import (
+    BYTES_PER_VALUE,
     GIB,
     Picture,
     Precision,
@@ -34,6 +35,7 @@ FRAGMENTATION = 1.06  # what the allocator holds over what is asked of it, measu
 # Parameters of the published encoders; the text encoder is half of a small card by itself.
 TEXT_ENCODER_PARAMETERS = 5_680_910_336
 TEXT_EMBEDDING_PARAMETERS = 256_384 * 4096
+TEXT_LAYERS = 24
 IMAGE_ENCODER_PARAMETERS = 632_076_800
 VAE_PARAMETERS = 126_892_531
 SPEECH_ENCODER_PARAMETERS = 94_371_712  # in float32, and always on the device
@@ -47,7 +49,7 @@ class PlanError(EngineError):
 class Demand:
     """What a generation asks for, as far as memory cares.
 
-    `precision` is what the weights are stored in before any quantisation at load.
+    `precision` is what the weights compute in before any quantisation at load.
     """
 
     picture: Picture
@@ -59,15 +61,35 @@ class Demand:
 
 
 @frozen(kw_only=True)
-class Encoders:
-    """How many parameters the models beside the transformer have (published sizes)."""
+class Stored:
+    """Bytes that the models take as their weights are stored; `text_layers` is a number.
 
-    text: int = TEXT_ENCODER_PARAMETERS
-    text_embedding: int = TEXT_EMBEDDING_PARAMETERS
-    text_layers: int = 24
-    image: int = IMAGE_ENCODER_PARAMETERS
-    vae: int = VAE_PARAMETERS
-    speech: int = SPEECH_ENCODER_PARAMETERS
+    `block` is one block of the transformer, `outer` what lies outside its blocks.
+    """
+
+    block: int
+    outer: int
+    text: int
+    text_embedding: int
+    text_layers: int
+    image: int
+    vae: int
+    speech: int
+
+    @classmethod
+    def published(cls, shape: DiTConfig, demand: Demand) -> Stored:
+        """A transformer of this shape that is not quantised, beside the published models."""
+        value = BYTES_PER_VALUE[demand.precision]
+        return cls(
+            block=block_bytes(shape, demand.precision),
+            outer=outer_bytes(shape, demand.precision),
+            text=value * TEXT_ENCODER_PARAMETERS,
+            text_embedding=value * TEXT_EMBEDDING_PARAMETERS,
+            text_layers=TEXT_LAYERS,
+            image=value * IMAGE_ENCODER_PARAMETERS,
+            vae=demand.vae_bytes_per_value * VAE_PARAMETERS,
+            speech=BYTES_PER_VALUE["float32"] * SPEECH_ENCODER_PARAMETERS,
+        )
 
 
 @frozen(kw_only=True)
@@ -167,7 +189,7 @@ def plan_placement(
     *,
     budget_bytes: int,
     host_budget_bytes: int | None = None,
-    encoders: Encoders | None = None,
+    stored: Stored | None = None,
     wishes: Wishes | None = None,
     pinned: Pinned | None = None,
 ) -> Plan:
@@ -183,7 +205,7 @@ def plan_placement(
         budget_bytes: what the engine may use of the device.
         host_budget_bytes: what `Plan.host_bytes` may be; None is no limit. Copies of what stays
             do not count.
-        encoders: sizes of the other models; the published ones by default.
+        stored: what the models take; what the published ones take by default.
         wishes: what is forced.
         pinned: what the engine pinned for earlier generations; nothing by default.
 
@@ -191,13 +213,13 @@ def plan_placement(
         PlanError: even with everything streamed a phase does not fit.
     """
     wishes = wishes or Wishes()
-    encoders = encoders or Encoders()
+    stored = stored or Stored.published(shape, demand)
     order = _precisions(wishes.fp8, demand.precision)
     plans = [
         _Draft(
             shape,
             demand,
-            encoders=encoders,
+            stored=stored,
             wishes=wishes,
             pinned=pinned or Pinned(),
             precision=precision,
@@ -233,23 +255,22 @@ class _Draft:
         shape: DiTConfig,
         demand: Demand,
         *,
-        encoders: Encoders,
+        stored: Stored,
         wishes: Wishes,
         pinned: Pinned,
         precision: Precision,
         budget_bytes: int,
     ) -> None:
-        self.shape, self.demand, self.encoders = shape, demand, encoders
+        self.shape, self.demand, self.stored = shape, demand, stored
         self.wishes, self.pinned = wishes, pinned
         self.precision, self.budget = precision, budget_bytes
-        self.value = 4 if demand.precision == "float32" else 2
-        self.block = block_bytes(shape, precision)
-        self.outer = outer_bytes(shape, precision)
-        self.vae_weights = encoders.vae * demand.vae_bytes_per_value
+        # Quantising leaves alone what a file brought quantised.
+        self.block = min(stored.block, block_bytes(shape, precision))
         self.activation = activation_bytes(shape, demand.picture, precision) + self._residuals()
         decoding = vae_bytes(demand.picture, bytes_per_value=demand.vae_bytes_per_value)
-        self.image = encoders.image * self.value
-        self.vae_work = max(decoding, self.image)  # the image encoder works before the autoencoder
+        self.vae_work = max(
+            decoding, stored.image
+        )  # the image encoder works before the autoencoder
 
     def plan(self) -> Plan:
         """The placement with as many resident blocks as the budget or the wishes allow.
@@ -268,7 +289,7 @@ class _Draft:
         resident, why = self._resident(text=text, image=image, release=release)
         streamed = self.shape.num_layers - resident
         held = self._held(resident)
-        between = self.outer if release else held  # before the steps and after them
+        between = self.stored.outer if release else held  # before the steps and after them
         kept = self._kept(text, image)
         text_work = 0 if text == "device" else self._text_streamed()
         return Plan(
@@ -303,24 +324,24 @@ class _Draft:
 
     def _held(self, resident: int) -> int:
         streamed = self.shape.num_layers - resident
-        return self.outer + (resident + min(SLOTS, streamed)) * self.block
+        return self.stored.outer + (resident + min(SLOTS, streamed)) * self.block
 
     def _kept(self, text: Residence, image: Residence) -> int:
         """Models beside the transformer that stay on the device in every phase."""
         return (
-            self.vae_weights
-            + 4 * self.encoders.speech
-            + (self.encoders.text * self.value if text == "device" else 0)
-            + (self.image if image == "device" else 0)
+            self.stored.vae
+            + self.stored.speech
+            + (self.stored.text if text == "device" else 0)
+            + (self.stored.image if image == "device" else 0)
         )
 
     def _text_streamed(self) -> int:
         """The text encoder's peak when its layers pass through two slots beside its embedding."""
-        layers = self._text_layers() // max(1, self.encoders.text_layers)
-        return self.value * self.encoders.text_embedding + SLOTS * layers
+        layers = self._text_layers() // max(1, self.stored.text_layers)
+        return self.stored.text_embedding + SLOTS * layers
 
     def _text_layers(self) -> int:
-        return self.value * (self.encoders.text - self.encoders.text_embedding)
+        return self.stored.text - self.stored.text_embedding
 
     def _text_fits_beside_everything(self) -> bool:
         whole = self._held(self.shape.num_layers) + self._kept("device", "device")
@@ -345,7 +366,7 @@ class _Draft:
 
     def _host(self, streamed: int, *, text: Residence, release: bool) -> int:
         blocks = self.shape.num_layers if release else streamed
-        text_bytes = self.encoders.text * self.value if text == "host" else 0
+        text_bytes = self.stored.text if text == "host" else 0
         return blocks * self.block + text_bytes
 
     def _copies(self, *, blocks: bool, text: bool) -> int:
