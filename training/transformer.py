@@ -8,7 +8,8 @@ transformer-average.pt (and transformer-momentum.pt), on fresh clips if --first-
 
 A latent x0 and noise n give
 x = (1 - s) x0 + s n; the model predicts n - x0. What the pipeline pins is pinned here too: the
-portrait's latent in first chunks, motion latents (re-encoded and disturbed) in later ones.
+portrait's latent in first chunks, motion latents (re-encoded and disturbed) in later ones. After
+disturbed ones the clip comes back to its colours little by little, so that chunks join smoothly.
 Speech is dropped in one batch of ten. Where two people speak, a second loss teaches the
 self-attention which of them a token belongs to, because the speech is routed by that.
 """
@@ -234,7 +235,7 @@ def draw(pool: encoded.Pool, chance: torch.Generator) -> tuple[Tensor, ...]:
     rows = torch.randint(n, (min(pool.batch, n),), generator=chance).to(device)
     b = len(rows)
     x0 = pool.latent[rows].float()
-    motion, free = _pinned(pool, rows, x0, pool.later[rows], chance)
+    x0, motion, free = _pinned(pool, rows, x0, pool.later[rows], chance)
     shift = torch.where(torch.rand(b, generator=chance) < 0.6, 7.0, 2.5)
     u = torch.rand(b, generator=chance)
     sigma = (shift * u / (1 + (shift - 1) * u)).to(device)
@@ -261,30 +262,41 @@ def loss(
     )  # fmt: skip
     model.routes = []
     guess = model(x, sigma * 1000, conditions)
-    heavy = weights[:, None, None]
-    error = (guess - (noise - x0)).square() * heavy * free
-    flow = error.sum() / (heavy * free).expand_as(error).sum()
+    joins = free & ~free.roll(1, 2)  # the first free latents decide how a chunk joins
+    heavy = weights[:, None, None] * free * (1 + joins)
+    error = (guess - (noise - x0)).square() * heavy
+    flow = error.sum() / heavy.expand_as(error).sum()
     route = torch.stack(model.routes).mean() if model.routes else flow.new_zeros(())
     return flow + 0.05 * route, flow, route
 
 
 def _pinned(
     pool: encoded.Pool, rows: Tensor, x0: Tensor, later: Tensor, chance: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """What stands in the pinned latents [B, 16, 21, h, w], and where latents are free (0 or 1)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is to be made and what is pinned [B, 16, 21, h, w], and where latents are free.
+
+    Motion latents have been decoded and encoded, are noisy and off in colour. What follows is
+    noiseless, begins where they end and comes back to the clip within so many latents.
+    """
     b, device = len(rows), x0.device
+    again = (torch.rand(b, 1, 1, 1, 1, generator=chance) < 0.7).to(device)
+    twice = again * (pool.again[rows].float() - x0[:, :, :3])
+    amount = 0.12 * torch.rand(b, 1, 1, 1, 1, generator=chance).to(device)
+    drift = 0.10 * torch.randn(b, 16, 1, 1, 1, generator=chance).to(device) * (amount > 0.04)
     motion = x0.clone()
-    again = (torch.rand(b, 1, 1, 1, 1, generator=chance) < 0.6).to(device)
-    motion[:, :, :3] = torch.where(again, pool.again[rows].float(), motion[:, :, :3])
-    amount = 0.16 * torch.rand(b, 1, 1, 1, 1, generator=chance).to(device)
-    drift = 0.10 * torch.randn(b, 16, 1, 1, 1, generator=chance).to(device)
-    disturbed = motion + amount * torch.randn_like(motion) + drift * (amount > 0.05)
-    motion = torch.where(later.view(-1, 1, 1, 1, 1), disturbed, motion)
+    motion[:, :, :3] += twice
+    motion += amount * torch.randn_like(motion) + drift
     counts = torch.tensor([3, 3, 3, 3, 3, 3, 2, 4, 1, 7])
     many = counts[torch.randint(10, (b,), generator=chance)].to(device)
     pinned = torch.where(later, many, 1)
-    free = torch.arange(x0.shape[2], device=device)[None] >= pinned[:, None]
-    return motion, free[:, None, :, None, None].float() > 0
+    since = torch.arange(x0.shape[2], device=device)[None] - pinned[:, None] + 1.0  # 1: first free
+    since = since[:, None, :, None, None]
+    back = drift * (1 - since / 7).clamp(0, 1)
+    known = (pinned <= 3).to(device).view(-1, 1, 1, 1, 1)  # else the last one was encoded once
+    back = back + known * twice[:, :, 2:] * (1 - since / 4).clamp(0, 1)
+    later = later.view(-1, 1, 1, 1, 1)
+    motion = torch.where(later, motion, x0)
+    return torch.where(later, x0 + back, x0), motion, since > 0
 
 
 def hear(heard: Tensor, *, silent: bool = False) -> Tensor:

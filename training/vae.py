@@ -55,6 +55,8 @@ def main() -> None:
     ask.add_argument("--small", type=float, default=1.0, help="shrinks pools and steps for a trial")
     ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     ask.add_argument("--rate", type=float, default=1.0)
+    ask.add_argument("--span", type=float, nargs=2, default=(0.0, 1.0), help="part of the schedule")
+    ask.add_argument("--steady", type=float, default=0.4, help="weight of what flickers")
     ask.add_argument("--decoder", action="store_true", help="leave the encoder as it is")
     ask.add_argument("--no-graphs", dest="graphs", action="store_false")
     given = ask.parse_args()
@@ -88,7 +90,7 @@ def train(given: argparse.Namespace) -> None:  # noqa: PLR0915  a stage reads fr
         optimiser.resume(state)
 
     def work(video: Tensor, weights: Tensor, square: Tensor) -> Tensor:
-        losses = loss(vae, video, weights, square=square)
+        losses = loss(vae, video, weights, square=square, steady=given.steady)
         losses[0].backward()
         norm = optimiser.step()
         return torch.stack([*(part.detach() for part in losses), norm])
@@ -104,6 +106,7 @@ def train(given: argparse.Namespace) -> None:  # noqa: PLR0915  a stage reads fr
             keep(vae, optimiser, given.state)
             kept = clock.spent
         share = (clock.spent - warm_start) / (given.seconds - warm_start)
+        share = given.span[0] + (given.span[1] - given.span[0]) * share
         video, weights = pools.draw(chance, share)
         factor = given.rate * loop.rate(share, warm=0.01, end=0.01)
         optimiser.rates(muon=3e-3 * factor, adam=1e-3 * factor, average=0.998)
@@ -215,7 +218,9 @@ def _components(x: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
     return vectors[:, order].T, mean, values[order].clamp(min=1e-8).sqrt()
 
 
-def loss(vae: VAE, video: Tensor, weights: Tensor, *, square: Tensor) -> tuple[Tensor, ...]:
+def loss(
+    vae: VAE, video: Tensor, weights: Tensor, *, square: Tensor, steady: float
+) -> tuple[Tensor, ...]:
     """Total, absolute and squared error of video [B, 3, F, H, W] in -1..1."""
     with torch.autocast(video.device.type, torch.bfloat16, enabled=video.is_cuda):
         latent = encode_open(vae, video)
@@ -228,11 +233,12 @@ def loss(vae: VAE, video: Tensor, weights: Tensor, *, square: Tensor) -> tuple[T
     squared = error.square().mean()
     dx, dy = error.diff(dim=4), error.diff(dim=3)
     edges = (dx.abs() * heavy[..., 1:]).mean() + (dy.abs() * heavy[..., 1:, :]).mean()
-    steady = (error.diff(dim=2).abs() * heavy).mean() if video.shape[2] > 1 else error.new_zeros(())
+    still = video.shape[2] == 1
+    flicker = error.new_zeros(()) if still else (error.diff(dim=2).abs() * heavy).mean()
     flat = error.movedim(2, 1).flatten(0, 1)
     coarse = F.avg_pool2d(flat, 4).abs().mean() + F.avg_pool2d(flat, 16).abs().mean()
     size = latent.float().square().mean()
-    total = absolute + 0.7 * edges + 0.4 * steady + square * (error.square() * heavy).mean()
+    total = absolute + 0.7 * edges + steady * flicker + square * (error.square() * heavy).mean()
     return total + coarse + 2e-4 * size, absolute, squared
 
 
