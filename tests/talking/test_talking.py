@@ -77,14 +77,12 @@ def test_two_people_speak_for_themselves(facts: Any) -> None:
 
 @FACTS
 def test_a_long_stream_does_not_drift(facts: Any) -> None:
-    """Colours stay where they were, and chunks join nearly as smoothly as frames follow.
-
-    The aim is no larger step at a join than between ordinary frames; the largest of 20 misses it.
-    """
+    """Colours stay where they were, and no chunk joins with a larger step than frames have."""
     stream = facts()["streaming"]
     assert stream["background"] <= 2
     assert stream["face"] <= 4
-    assert stream["join_largest"] <= 1.15 * stream["ordinary_largest"]
+    for at_join, between in zip(stream["join_largest"], stream["ordinary_largest"], strict=True):
+        assert at_join <= between
 
 
 @pytest.mark.long
