@@ -165,7 +165,7 @@ def autoencoder(vae: VAE, faces: int) -> dict[str, float]:
 
 
 def quiet(subject: Subject, faces: int) -> dict[str, float]:
-    """How far mouths open in silence, in faint noise and without audio guidance, beside speech."""
+    """How far mouths open in silence and in faint noise, guided by either, beside speech."""
     seeds = shut(0, faces)
     drawn = scene([(s,) for s in seeds], (128, 128), 1)
     pictures, boxes = drawn.portrait(), drawn.places("mouth")
