@@ -12,8 +12,9 @@ from itk_engine.errors import OutOfMemoryError
 from itk_engine.ops.fp8 import merge_fidelity, quantise_linears
 
 from .memory import device_budget_bytes, free_device_memory, host_budget_bytes
-from .planner import Demand, Pinned, PlanError, Stored, Wishes, plan_placement
-from .sizes import Picture, block_bytes
+from .planner import Demand, Pinned, PlanError, Wishes, plan_placement
+from .sizes import Picture
+from .stored import Stored
 from .streaming import BlockStreamer
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ def first_places(
         picture=Picture(height=640, width=640),
         precision="float32" if dtype == torch.float32 else "bfloat16",
     )
-    stored = Stored.published(shape, demand)
-    if quantised:
-        stored = evolve(stored, block=block_bytes(shape, "fp8"))
+    stored = Stored.published(shape, "fp8" if quantised else demand.precision)
     try:
         plan = plan_placement(
             shape,

@@ -9,18 +9,17 @@ from attrs import field, frozen
 from itk_engine.errors import EngineError
 
 from .sizes import (
-    BYTES_PER_VALUE,
     GIB,
     Picture,
     Precision,
     activation_bytes,
     block_bytes,
     block_parameters,
-    outer_bytes,
     outer_parameters,
     residual_cache_bytes,
     vae_bytes,
 )
+from .stored import Stored
 
 if TYPE_CHECKING:
     from itk_engine.model import DiTConfig
@@ -31,14 +30,6 @@ Residence = Literal["device", "host"]
 SLOTS = 2  # one block computes while the next one arrives
 CONTEXT_BYTES = int(0.6 * GIB)  # the driver's context and the libraries' workspaces
 FRAGMENTATION = 1.06  # what the allocator holds over what is asked of it, measured under a cap
-
-# Parameters of the published encoders; the text encoder is half of a small card by itself.
-TEXT_ENCODER_PARAMETERS = 5_680_910_336
-TEXT_EMBEDDING_PARAMETERS = 256_384 * 4096
-TEXT_LAYERS = 24
-IMAGE_ENCODER_PARAMETERS = 632_076_800
-VAE_PARAMETERS = 126_892_531
-SPEECH_ENCODER_PARAMETERS = 94_371_712  # in float32, and always on the device
 
 
 class PlanError(EngineError):
@@ -58,38 +49,6 @@ class Demand:
     keeps_residuals: bool = False
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     vae_bytes_per_value: int = 4
-
-
-@frozen(kw_only=True)
-class Stored:
-    """Bytes that the models take as their weights are stored; `text_layers` is a number.
-
-    `block` is one block of the transformer, `outer` what lies outside its blocks.
-    """
-
-    block: int
-    outer: int
-    text: int
-    text_embedding: int
-    text_layers: int
-    image: int
-    vae: int
-    speech: int
-
-    @classmethod
-    def published(cls, shape: DiTConfig, demand: Demand) -> Stored:
-        """A transformer of this shape that is not quantised, beside the published models."""
-        value = BYTES_PER_VALUE[demand.precision]
-        return cls(
-            block=block_bytes(shape, demand.precision),
-            outer=outer_bytes(shape, demand.precision),
-            text=value * TEXT_ENCODER_PARAMETERS,
-            text_embedding=value * TEXT_EMBEDDING_PARAMETERS,
-            text_layers=TEXT_LAYERS,
-            image=value * IMAGE_ENCODER_PARAMETERS,
-            vae=demand.vae_bytes_per_value * VAE_PARAMETERS,
-            speech=BYTES_PER_VALUE["float32"] * SPEECH_ENCODER_PARAMETERS,
-        )
 
 
 @frozen(kw_only=True)
@@ -213,7 +172,9 @@ def plan_placement(
         PlanError: even with everything streamed a phase does not fit.
     """
     wishes = wishes or Wishes()
-    stored = stored or Stored.published(shape, demand)
+    stored = stored or Stored.published(
+        shape, demand.precision, vae_bytes_per_value=demand.vae_bytes_per_value
+    )
     order = _precisions(wishes.fp8, demand.precision)
     plans = [
         _Draft(
