@@ -192,3 +192,30 @@ def answers(http):
         return http.get("/").status_code < 500
     except httpx2.TransportError:
         return False
+
+
+def test_the_sdk_is_imported_without_another_interpreter():
+    """Naming the processor, which the SDK does as it is imported, is not measured by a process."""
+    code = """
+import subprocess, sys
+
+start = subprocess.Popen.__init__
+
+def start_no_interpreter(self, command, *args, **kwargs):
+    assert sys.executable not in command, command
+    start(self, command, *args, **kwargs)
+
+subprocess.Popen.__init__ = start_no_interpreter
+from itk_worker.runpod_loop import import_runpod
+from itk_worker.settings import Settings
+
+import_runpod(Settings())
+from runpod.serverless.utils.rp_debugger import PROCESSOR
+
+print(PROCESSOR)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip()

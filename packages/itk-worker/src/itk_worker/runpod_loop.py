@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import platform
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,22 @@ class UnusableArgumentsError(ValueError):
 def import_runpod(settings: Settings) -> ModuleType:
     """Import the SDK, which reads the environment while it is imported."""
     os.environ["RUNPOD_LOG_LEVEL"] = settings.runpod_log_level
+    _name_processor_at_once()
     import runpod
 
     return runpod
+
+
+def _name_processor_at_once() -> None:
+    """Let the SDK, which names the processor in a debugging report, not measure it for that.
+
+    It would start processes and wait for them in a busy loop: over a second of every start, and
+    minutes where the machine is busy.
+    """
+    with suppress(ModuleNotFoundError):
+        import cpuinfo
+
+        cpuinfo.get_cpu_info = lambda: {"brand_raw": platform.processor() or platform.machine()}
 
 
 def expand_test_input(arguments: Sequence[str]) -> list[str]:
