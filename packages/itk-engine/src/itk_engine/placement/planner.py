@@ -229,9 +229,7 @@ class _Draft:
         self.block = min(stored.block, block_bytes(shape, precision))
         self.activation = activation_bytes(shape, demand.picture, precision) + self._residuals()
         decoding = vae_bytes(demand.picture, bytes_per_value=demand.vae_bytes_per_value)
-        self.vae_work = max(
-            decoding, stored.image
-        )  # the image encoder works before the autoencoder
+        self.vae_work = max(decoding, stored.image)  # the image encoder works beforehand
 
     def plan(self) -> Plan:
         """The placement with as many resident blocks as the budget or the wishes allow.
