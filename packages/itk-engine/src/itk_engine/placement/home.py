@@ -12,9 +12,9 @@ from itk_engine.errors import OutOfMemoryError
 from itk_engine.ops.fp8 import merge_fidelity, quantise_linears
 
 from .memory import device_budget_bytes, free_device_memory, host_budget_bytes
+from .model_bytes import ModelBytes
 from .planner import Demand, Pinned, PlanError, Wishes, plan_placement
 from .sizes import Picture
-from .stored import Stored
 from .streaming import BlockStreamer
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ def first_places(
         picture=Picture(height=640, width=640),
         precision="float32" if dtype == torch.float32 else "bfloat16",
     )
-    stored = Stored.published(shape, "fp8" if quantised else demand.precision)
+    models = ModelBytes.published(shape, "fp8" if quantised else demand.precision)
     try:
         plan = plan_placement(
             shape,
             demand,
             budget_bytes=_budget(device, budget_bytes),
-            stored=stored,
+            models=models,
             wishes=Wishes(fp8=fp8),
         )
     except PlanError:
@@ -192,7 +192,7 @@ class Home:
                 demand,
                 budget_bytes=_budget(self._device, self._budget),
                 host_budget_bytes=None if self._blocks is not None else self._host_bytes(),
-                stored=self._stored(),
+                models=self._model_bytes(),
                 wishes=wishes,
                 pinned=Pinned(blocks=self._blocks is not None, text=self._text is not None),
             )
@@ -207,10 +207,10 @@ class Home:
         on_host = sum(p.numel() * p.element_size() for p in weights if p.device.type == "cpu")
         return host_budget_bytes() + on_host
 
-    def _stored(self) -> Stored:
+    def _model_bytes(self) -> ModelBytes:
         dit, text = self._models.dit, self._models.text.model
         blocks = _bytes(dit.blocks)
-        return Stored(
+        return ModelBytes(
             block=blocks // len(dit.blocks),
             outer=_bytes(dit) - blocks,
             text=_bytes(text),

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from itk_engine.errors import EngineError
 
+from .model_bytes import ModelBytes
 from .sizes import (
     GIB,
     Picture,
@@ -19,7 +20,6 @@ from .sizes import (
     residual_cache_bytes,
     vae_bytes,
 )
-from .stored import Stored
 
 if TYPE_CHECKING:
     from itk_engine.model import DiTConfig
@@ -148,7 +148,7 @@ def plan_placement(
     *,
     budget_bytes: int,
     host_budget_bytes: int | None = None,
-    stored: Stored | None = None,
+    models: ModelBytes | None = None,
     wishes: Wishes | None = None,
     pinned: Pinned | None = None,
 ) -> Plan:
@@ -164,7 +164,7 @@ def plan_placement(
         budget_bytes: what the engine may use of the device.
         host_budget_bytes: what `Plan.host_bytes` may be; None is no limit. Copies of what stays
             do not count.
-        stored: what the models take; what the published ones take by default.
+        models: what the models take; what the published ones take by default.
         wishes: what is forced.
         pinned: what the engine pinned for earlier generations; nothing by default.
 
@@ -172,7 +172,7 @@ def plan_placement(
         PlanError: even with everything streamed a phase does not fit.
     """
     wishes = wishes or Wishes()
-    stored = stored or Stored.published(
+    models = models or ModelBytes.published(
         shape, demand.precision, vae_bytes_per_value=demand.vae_bytes_per_value
     )
     order = _precisions(wishes.fp8, demand.precision)
@@ -180,7 +180,7 @@ def plan_placement(
         _Draft(
             shape,
             demand,
-            stored=stored,
+            models=models,
             wishes=wishes,
             pinned=pinned or Pinned(),
             precision=precision,
@@ -216,20 +216,20 @@ class _Draft:
         shape: DiTConfig,
         demand: Demand,
         *,
-        stored: Stored,
+        models: ModelBytes,
         wishes: Wishes,
         pinned: Pinned,
         precision: Precision,
         budget_bytes: int,
     ) -> None:
-        self.shape, self.demand, self.stored = shape, demand, stored
+        self.shape, self.demand, self.models = shape, demand, models
         self.wishes, self.pinned = wishes, pinned
         self.precision, self.budget = precision, budget_bytes
         # Quantising leaves alone what a file brought quantised.
-        self.block = min(stored.block, block_bytes(shape, precision))
+        self.block = min(models.block, block_bytes(shape, precision))
         self.activation = activation_bytes(shape, demand.picture, precision) + self._residuals()
         decoding = vae_bytes(demand.picture, bytes_per_value=demand.vae_bytes_per_value)
-        self.vae_work = max(decoding, stored.image)  # the image encoder works beforehand
+        self.vae_work = max(decoding, models.image)  # the image encoder works beforehand
 
     def plan(self) -> Plan:
         """The placement with as many resident blocks as the budget or the wishes allow.
@@ -248,7 +248,7 @@ class _Draft:
         resident, why = self._resident(text=text, image=image, release=release)
         streamed = self.shape.num_layers - resident
         held = self._held(resident)
-        between = self.stored.outer if release else held  # before the steps and after them
+        between = self.models.outer if release else held  # before the steps and after them
         kept = self._kept(text, image)
         text_work = 0 if text == "device" else self._text_streamed()
         return Plan(
@@ -283,24 +283,24 @@ class _Draft:
 
     def _held(self, resident: int) -> int:
         streamed = self.shape.num_layers - resident
-        return self.stored.outer + (resident + min(SLOTS, streamed)) * self.block
+        return self.models.outer + (resident + min(SLOTS, streamed)) * self.block
 
     def _kept(self, text: Residence, image: Residence) -> int:
         """Models beside the transformer that stay on the device in every phase."""
         return (
-            self.stored.vae
-            + self.stored.speech
-            + (self.stored.text if text == "device" else 0)
-            + (self.stored.image if image == "device" else 0)
+            self.models.vae
+            + self.models.speech
+            + (self.models.text if text == "device" else 0)
+            + (self.models.image if image == "device" else 0)
         )
 
     def _text_streamed(self) -> int:
         """The text encoder's peak when its layers pass through two slots beside its embedding."""
-        layers = self._text_layers() // max(1, self.stored.text_layers)
-        return self.stored.text_embedding + SLOTS * layers
+        layers = self._text_layers() // max(1, self.models.text_layers)
+        return self.models.text_embedding + SLOTS * layers
 
     def _text_layers(self) -> int:
-        return self.stored.text - self.stored.text_embedding
+        return self.models.text - self.models.text_embedding
 
     def _text_fits_beside_everything(self) -> bool:
         whole = self._held(self.shape.num_layers) + self._kept("device", "device")
@@ -325,7 +325,7 @@ class _Draft:
 
     def _host(self, streamed: int, *, text: Residence, release: bool) -> int:
         blocks = self.shape.num_layers if release else streamed
-        text_bytes = self.stored.text if text == "host" else 0
+        text_bytes = self.models.text if text == "host" else 0
         return blocks * self.block + text_bytes
 
     def _copies(self, *, blocks: bool, text: bool) -> int:

@@ -23,7 +23,7 @@ SPEECH_ENCODER_PARAMETERS = 94_371_712  # in float32, and always on the device
 
 
 @frozen(kw_only=True)
-class Stored:
+class ModelBytes:
     """Bytes that the models take as their weights are stored; `text_layers` is a number.
 
     `block` is one block of the transformer, `outer` what lies outside its blocks.
@@ -41,7 +41,7 @@ class Stored:
     @classmethod
     def published(
         cls, shape: DiTConfig, precision: Precision, *, vae_bytes_per_value: int = 4
-    ) -> Stored:
+    ) -> ModelBytes:
         """A transformer of this shape and precision, beside the published models."""
         value = max(2, BYTES_PER_VALUE[precision])  # nothing beside the blocks is quantised
         return cls(
