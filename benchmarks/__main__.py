@@ -61,6 +61,9 @@ CASES: dict[str, Callable[[Bench], Facts]] = {
     "within budgets, fp8 when needed": partial(
         within_budgets, rows=(Row("480", 48), Row("480", 32), Row("480", 24)), fp8="when_needed"
     ),
+    "within budgets, int8 files": partial(
+        within_budgets, rows=(Row("480", 80), Row("480", 24), Row("480", 16)), int8=True
+    ),
     "two devices, engines": pair.engines,
     "two devices, 480": partial(pair.steps, size="480"),
     "two devices, 720": partial(pair.steps, size="720"),

@@ -43,7 +43,9 @@ class Row:
         )
 
 
-def within_budgets(bench: Bench, rows: tuple[Row, ...], fp8: Fp8 = "never") -> Facts:
+def within_budgets(
+    bench: Bench, rows: tuple[Row, ...], *, fp8: Fp8 = "never", int8: bool = False
+) -> Facts:
     """Prepare, sample and decode one chunk within each budget, the largest of a size first.
 
     The allocator refuses what goes beyond the budget; what the driver takes beside it is the
@@ -51,7 +53,7 @@ def within_budgets(bench: Bench, rows: tuple[Row, ...], fp8: Fp8 = "never") -> F
     became fp8 between them. A budget that fails does not keep the others from being tried.
     """
     bench.forget()
-    models = random_models(bench)
+    models = random_models(bench, int8=int8)
     home = Home(models, bench.device, fp8=fp8)
     facts: Facts = {}
     first: dict[str, torch.Tensor] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -11,8 +12,10 @@ from torch import nn
 from itk_engine.model import Conditions, DiT, DiTConfig
 from itk_engine.ops.attention import attention_named
 from itk_engine.vae import VAE, VAEConfig
+from itk_engine.weights import QuantisedLinear, replace_linears
 
 M = TypeVar("M", bound=nn.Module)
+_INT8_STD = 73.0  # of numbers spread evenly over -127..127
 
 TINY = DiTConfig(
     dim=64,
@@ -56,10 +59,14 @@ TINY_BUCKETS = (
 )
 
 
-def random_transformer(config: DiTConfig, device: torch.device, dtype: torch.dtype) -> DiT:
+def random_transformer(
+    config: DiTConfig, device: torch.device, dtype: torch.dtype, *, int8: bool = False
+) -> DiT:
     """Build a transformer on the device with weights that keep activations near unit size."""
     with torch.device("meta"):
         dit = DiT(config)
+    if int8:
+        store_as_int8(dit)
     with_random_weights(dit, device, dtype)
     dit.use_attention(attention_named("auto", device_type=device.type))
     return dit
@@ -76,6 +83,12 @@ def random_vae(device: torch.device, dtype: torch.dtype, *, tiny: bool) -> VAE:
             if parameter.ndim == 5:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
     return vae
+
+
+def store_as_int8(model: nn.Module) -> None:
+    """Let the linear layers of a model on the meta device be as published int8 files have them."""
+    layers = [name for name, part in model.named_modules() if isinstance(part, nn.Linear)]
+    replace_linears(model, dict.fromkeys(layers, "qint8"), file=Path("random"))
 
 
 def with_random_weights(model: M, device: torch.device, dtype: torch.dtype) -> M:
@@ -135,6 +148,11 @@ def _fill(model: nn.Module) -> None:
             tensor.fill_(1.0)
         elif "modulation" in name:
             tensor.normal_(std=0.1)
+        elif tensor.dtype == torch.int8:
+            tensor.random_(-127, 128)
         else:
             fan_in = tensor[0].numel()
             tensor.normal_(std=fan_in**-0.5)
+    for module in model.modules():
+        if isinstance(module, QuantisedLinear):
+            module.scale.fill_(module.in_features**-0.5 / _INT8_STD)

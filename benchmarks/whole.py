@@ -22,8 +22,11 @@ TINY_SCALE = 0.1
 _RATE = 16_000
 
 
-def random_models(bench: Bench) -> Models:
-    """Build all models in the dtypes in which an engine reads them on this device."""
+def random_models(bench: Bench, *, int8: bool = False) -> Models:
+    """Build all models in the dtypes in which an engine reads them on this device.
+
+    With `int8` transformer and text encoder are as the published int8 files have them.
+    """
     on_gpu = bench.device.type == "cuda"
     sizes = TINY_SIZES
     torch.manual_seed(0)
@@ -31,10 +34,12 @@ def random_models(bench: Bench) -> Models:
         text = TextEncoder(sizes.text if bench.tiny else None)
         clip = VisionEncoder(sizes.clip if bench.tiny else None)
         speech = SpeechEncoder(sizes.speech if bench.tiny else None)
+    if int8:
+        subjects.store_as_int8(text)
     words = text.config.vocab_size
     exact = torch.bfloat16 if on_gpu else torch.float32
     dit = subjects.random_transformer(
-        sizes.dit if bench.tiny else bench.config, bench.device, exact
+        sizes.dit if bench.tiny else bench.config, bench.device, exact, int8=int8
     )
     return Models(
         dit=dit,
