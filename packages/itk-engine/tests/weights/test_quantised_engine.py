@@ -113,6 +113,7 @@ def test_its_plan_counts_what_it_takes(
             engine.prepare(request_of(num_persistent_param_in_dit=0))
             assert engine.plan is not None
             streamed.append(engine.plan.streamed_bytes_per_forward)
+            assert ("came quantised" in str(engine.plan)) == (files is quantised)
             weights = engine._models.dit.blocks.parameters()
             assert streamed[-1] == sum(each.numel() * each.element_size() for each in weights)
     assert streamed[1] < 0.5 * streamed[0]

@@ -246,6 +246,8 @@ class _Draft:
         release = bool(self.wishes.offload_model)
         text: Residence = "host" if release or not self._text_fits_beside_everything() else "device"
         resident, why = self._resident(text=text, image=image, release=release)
+        if self.block < block_bytes(self.shape, self.precision):
+            why += (f"a block came quantised, in {self.block / GIB:.2f} GiB",)
         streamed = self.shape.num_layers - resident
         held = self._held(resident)
         between = self.models.outer if release else held  # before the steps and after them
