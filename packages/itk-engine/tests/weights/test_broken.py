@@ -17,17 +17,10 @@ from itk_engine.errors import (
     WeightsMismatchError,
     WeightsUnreadableError,
 )
-from itk_engine.tiny import TINY_SIZES, TinyModels, TinySizes, write_checkpoint
+from itk_engine.tiny import TinyModels, TinySizes, write_checkpoint
 from itk_engine.weights import read_entries, read_models, read_transformer
 
 CPU = torch.device("cpu")
-SMALLEST = TinySizes(
-    dit=attrs.evolve(TINY_SIZES.dit, dim=24, ffn_dim=16, num_heads=2, num_layers=1, freq_dim=8),
-    vae=attrs.evolve(TINY_SIZES.vae, base_width=2),
-    text=TINY_SIZES.text,
-    clip=TINY_SIZES.clip,
-    speech=TINY_SIZES.speech,
-)
 NONSENSE = {
     "nothing": b"",
     "a web page": b"<html>404 not found</html>",
@@ -47,9 +40,9 @@ PARTS = (
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> CheckpointFiles:
+def files(smallest: TinySizes, tmp_path_factory: pytest.TempPathFactory) -> CheckpointFiles:
     """Give a checkpoint; whoever damages a file of it puts it right again."""
-    return write_checkpoint(tmp_path_factory.mktemp("tiny"), TinyModels.random(SMALLEST))
+    return write_checkpoint(tmp_path_factory.mktemp("tiny"), TinyModels.random(smallest))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from itk_engine.config import CheckpointFiles
 from itk_engine.errors import MissingWeightsError, WeightsMismatchError, WeightsUnreadableError
-from itk_engine.tiny import TINY_SIZES, TinyModels, TinySizes, write_checkpoint
+from itk_engine.tiny import TinyModels, TinySizes, write_checkpoint
 from itk_engine.weights import (
     adapter_file,
     read_entries,
@@ -24,19 +24,12 @@ from itk_engine.weights import (
 )
 
 CPU = torch.device("cpu")
-SMALLEST = TinySizes(
-    dit=attrs.evolve(TINY_SIZES.dit, dim=24, ffn_dim=16, num_heads=2, num_layers=1, freq_dim=8),
-    vae=attrs.evolve(TINY_SIZES.vae, base_width=2),
-    text=TINY_SIZES.text,
-    clip=TINY_SIZES.clip,
-    speech=TINY_SIZES.speech,
-)
 
 
 @pytest.fixture(scope="module")
-def models() -> TinyModels:
+def models(smallest: TinySizes) -> TinyModels:
     """Give the smallest models that fit each other."""
-    return TinyModels.random(SMALLEST, seed=3)
+    return TinyModels.random(smallest, seed=3)
 
 
 @pytest.fixture(scope="module")
