@@ -283,7 +283,7 @@ def measure(
         "couples": lambda: couples(subject, max(2, faces // 2)),
         "talking": lambda: talking(subject, faces, voices),
         "talking_at_once": lambda: talking(subject, max(2, faces // 4), 2, lead=0.0),
-        "streaming": lambda: streaming(subject, *((60.0, 3) if faces >= 20 else (24.0, 2))),
+        "streaming": lambda: streaming(subject, 60.0, 3 if faces >= 20 else 1),
     }
     facts: dict[str, Any] = {"checkpoint": digest(files.base.parent)}
     for name, work in table.items():
